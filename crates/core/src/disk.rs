@@ -25,6 +25,8 @@ pub enum DiskWork {
         expected: PieceHash,
         /// Its bytes, in order, without a gap.
         data: Vec<Bytes>,
+        /// Whether to tell the blocks' digests even if the piece is right.
+        digests: bool,
     },
     /// Write bytes that have not been verified yet, because memory is short. Ends in `Written`.
     Write {
@@ -41,6 +43,8 @@ pub enum DiskWork {
         piece: PieceIndex,
         /// What it must hash to.
         expected: PieceHash,
+        /// Whether to tell the blocks' digests even if the piece is right.
+        digests: bool,
     },
     /// Make all that was committed before durable. Ends in `Synced`.
     Sync,
@@ -56,11 +60,13 @@ pub enum DiskWork {
 #[non_exhaustive]
 pub enum DiskOutcome {
     /// The piece hashed right and is committed.
-    Verified,
-    /// The piece hashed wrong. For a piece whose bytes were at hand, the SHA-1 of each of its blocks, so that the engine can tell which
-    /// block was bad once a right copy has come.
+    Verified {
+        /// One digest a block of 16 KiB, in order, if they were asked for; else empty.
+        blocks: Vec<Sha1Hash>,
+    },
+    /// The piece hashed wrong. The digests let the engine tell which block was bad once a right copy has come.
     Mismatch {
-        /// One digest a block of 16 KiB, in order; empty if the bytes could not be read.
+        /// One digest a block of 16 KiB, in order.
         blocks: Vec<Sha1Hash>,
     },
     /// The bytes were written.
