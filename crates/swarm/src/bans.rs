@@ -1,0 +1,55 @@
+//! Peers that were caught.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use unchoke_core::PeerId;
+
+/// Entries of each kind that are kept.
+const MAX_BANS: usize = 4096;
+
+/// Who may not connect any more, for the life of the session.
+///
+/// An address is shared by all who sit behind one router (or on one machine), and an incoming connection's port says nothing. So the whole
+/// address is banned only if no other peer that is connected shares it; otherwise the endpoint and the peer id are.
+#[derive(Debug, Default)]
+pub(crate) struct Bans {
+    addresses: BTreeSet<IpAddr>,
+    endpoints: BTreeSet<SocketAddr>,
+    ids: BTreeSet<PeerId>,
+}
+
+impl Bans {
+    pub(crate) fn ban(&mut self, endpoint: SocketAddr, id: PeerId, address_is_shared: bool) {
+        if self.endpoints.len() < MAX_BANS {
+            self.endpoints.insert(endpoint);
+            self.ids.insert(id);
+            if !address_is_shared {
+                self.addresses.insert(endpoint.ip());
+            }
+        }
+    }
+
+    pub(crate) fn refuses_address(&self, endpoint: SocketAddr) -> bool {
+        self.addresses.contains(&endpoint.ip()) || self.endpoints.contains(&endpoint)
+    }
+
+    pub(crate) fn refuses_id(&self, id: PeerId) -> bool {
+        self.ids.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_behind_one_address_are_not_banned_with_the_culprit() {
+        let mut bans = Bans::default();
+        let (bad, good) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.1:6".parse().unwrap());
+        bans.ban(bad, PeerId::new([1; 20]), true);
+        assert!(bans.refuses_address(bad) && bans.refuses_id(PeerId::new([1; 20])));
+        assert!(!bans.refuses_address(good) && !bans.refuses_id(PeerId::new([2; 20])));
+        bans.ban(bad, PeerId::new([1; 20]), false);
+        assert!(bans.refuses_address(good));
+    }
+}

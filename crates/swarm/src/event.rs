@@ -1,0 +1,137 @@
+//! What the engine tells its owner.
+
+use crate::ids::{PeerKey, TorrentKey};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use unchoke_core::{DiskError, PeerId, PieceIndex};
+use unchoke_wire::ConnectionError;
+
+/// Something that has happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The info dictionary has come from peers and matches the info-hash. Open the store and call
+    /// [`handle_metadata`](crate::Session::handle_metadata).
+    Metadata {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The bytes of the info dictionary.
+        info: Bytes,
+    },
+    /// All pieces that the store may have held are checked; downloading starts.
+    Checked {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// Pieces that are here.
+        verified: u32,
+    },
+    /// A piece has been verified and written.
+    PieceVerified {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// A piece hashed wrong and will be fetched again.
+    PieceFailed {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The piece.
+        piece: PieceIndex,
+    },
+    /// Every piece is verified and written.
+    Completed {
+        /// The torrent.
+        torrent: TorrentKey,
+    },
+    /// All that was committed is durable.
+    Synced {
+        /// The torrent.
+        torrent: TorrentKey,
+    },
+    /// The store failed. The torrent is paused, nothing verified is lost, and the store is tried again from time to time.
+    StorageFailed {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// Why.
+        error: DiskError,
+    },
+    /// The store works again; the torrent goes on.
+    StorageRecovered {
+        /// The torrent.
+        torrent: TorrentKey,
+    },
+    /// A peer has shaken hands.
+    PeerConnected {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The connection.
+        peer: PeerKey,
+        /// The other end.
+        address: SocketAddr,
+        /// What it calls itself.
+        id: PeerId,
+    },
+    /// A peer that had shaken hands has gone.
+    PeerDisconnected {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The connection.
+        peer: PeerKey,
+        /// The other end.
+        address: SocketAddr,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A peer was caught sending bad data and is banned.
+    PeerBanned {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// An extension of the caller's says something.
+    Extension {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The connection.
+        peer: PeerKey,
+        /// The extension's name.
+        name: &'static str,
+        /// What it says.
+        event: unchoke_wire::ExtensionEvent,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer broke the protocol or was silent too long.
+    #[error("protocol")]
+    Protocol(#[source] ConnectionError),
+    /// The driver lost the connection, or the peer closed it.
+    #[error("closed by the other side")]
+    Remote,
+    /// It is a connection to ourselves.
+    #[error("connected to itself")]
+    Itself,
+    /// There is a connection to the same peer already.
+    #[error("duplicate connection")]
+    Duplicate,
+    /// The peer wants a torrent that is not here, or another than was asked for.
+    #[error("unknown torrent")]
+    UnknownTorrent,
+    /// Neither side needs anything from the other.
+    #[error("neither side needs anything")]
+    Redundant,
+    /// The peer is banned.
+    #[error("banned")]
+    Banned,
+    /// There are too many connections.
+    #[error("too many connections")]
+    TooMany,
+    /// The torrent was removed.
+    #[error("torrent removed")]
+    Removed,
+}

@@ -1,0 +1,216 @@
+//! One connected peer: its connection and what is known of it.
+
+use crate::blame::Sender;
+use crate::choker::PeerStats;
+use crate::ids::PeerKey;
+use crate::rate::Meter;
+use crate::stats::PeerInfo;
+use crate::window::Window;
+use bytes::Bytes;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use unchoke_core::{Bitfield, Block, PeerId, PieceIndex};
+use unchoke_wire::Connection;
+
+/// Blocks that were given up on and that are still taken if they come.
+const MAX_LATE: usize = 512;
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) key: PeerKey,
+    pub(crate) address: SocketAddr,
+    /// Where it can be connected to, as far as is known.
+    pub(crate) listens: Option<SocketAddr>,
+    pub(crate) outgoing: bool,
+    pub(crate) connection: Connection,
+    /// Its id, once it has shaken hands.
+    pub(crate) id: Option<PeerId>,
+    pub(crate) connected: Instant,
+
+    /// What it has, once the geometry is known.
+    pub(crate) pieces: Bitfield,
+    /// What it said it has before the geometry was known.
+    pub(crate) early: Early,
+    /// Pieces that it has and that are missing here.
+    pub(crate) useful_pieces: u32,
+    pub(crate) upload_only: bool,
+
+    pub(crate) choked: bool,
+    pub(crate) chokes_us: bool,
+    pub(crate) interested: bool,
+    pub(crate) interesting: bool,
+    pub(crate) allowed_to_it: Vec<PieceIndex>,
+    pub(crate) allowed_to_us: Vec<PieceIndex>,
+
+    pub(crate) outstanding: VecDeque<Block>,
+    late: VecDeque<Block>,
+    pub(crate) window: Window,
+    /// Since when requests have been waiting without a block coming.
+    pub(crate) waiting_since: Instant,
+    pub(crate) snubbed: bool,
+
+    pub(crate) down: Meter,
+    pub(crate) up: Meter,
+    pub(crate) unchoked: Option<Instant>,
+    pub(crate) sent_since_unchoke: u64,
+    pub(crate) weight: u32,
+    pub(crate) credit: u64,
+    /// Payload that may be sent to it in all, if an extension limits that.
+    pub(crate) allowance: Option<u64>,
+    /// The driver was told not to read.
+    pub(crate) paused: bool,
+    /// It is in the session's round of uploads.
+    pub(crate) in_round: bool,
+}
+
+/// What a peer said it has before the geometry was known.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    pub(crate) bitfield: Option<Bytes>,
+    pub(crate) all: bool,
+    pub(crate) pieces: BTreeSet<PieceIndex>,
+}
+
+/// `have` messages kept before the geometry is known.
+const MAX_EARLY: usize = 65_536;
+
+impl Early {
+    pub(crate) fn have(&mut self, piece: PieceIndex) {
+        if self.pieces.len() < MAX_EARLY {
+            self.pieces.insert(piece);
+        }
+    }
+
+    /// What that makes, now that the number of pieces is known; `None` if the bitfield does not fit.
+    pub(crate) fn resolve(&self, pieces: u32) -> Option<Bitfield> {
+        let mut field = match &self.bitfield {
+            Some(bytes) => Bitfield::from_bytes(bytes, pieces).ok()?,
+            None if self.all => Bitfield::full(pieces),
+            None => Bitfield::new(pieces),
+        };
+        for piece in &self.pieces {
+            field.insert(*piece);
+        }
+        Some(field)
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(
+        now: Instant,
+        key: PeerKey,
+        address: SocketAddr,
+        outgoing: bool,
+        connection: Connection,
+        pieces: u32,
+    ) -> Self {
+        Self {
+            key,
+            address,
+            listens: outgoing.then_some(address),
+            outgoing,
+            connection,
+            id: None,
+            connected: now,
+            pieces: Bitfield::new(pieces),
+            early: Early::default(),
+            useful_pieces: 0,
+            upload_only: false,
+            choked: true,
+            chokes_us: true,
+            interested: false,
+            interesting: false,
+            allowed_to_it: Vec::new(),
+            allowed_to_us: Vec::new(),
+            outstanding: VecDeque::new(),
+            late: VecDeque::new(),
+            window: Window::new(),
+            waiting_since: now,
+            snubbed: false,
+            down: Meter::new(now),
+            up: Meter::new(now),
+            unchoked: None,
+            sent_since_unchoke: 0,
+            weight: 1,
+            credit: 0,
+            allowance: None,
+            paused: false,
+            in_round: false,
+        }
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        Sender { key: self.key, address: self.address, id: self.id.unwrap_or(PeerId::new([0; 20])) }
+    }
+
+    /// Takes a block off the outstanding ones. `None` if it was never asked for; `Some(false)` if it had been given up on.
+    pub(crate) fn take_outstanding(&mut self, block: Block) -> Option<bool> {
+        if let Some(at) = self.outstanding.iter().position(|asked| *asked == block) {
+            self.outstanding.remove(at);
+            return Some(true);
+        }
+        let at = self.late.iter().position(|asked| *asked == block)?;
+        self.late.remove(at);
+        Some(false)
+    }
+
+    /// Gives up on all outstanding blocks and returns them. If they come all the same, they are taken.
+    pub(crate) fn give_up(&mut self) -> Vec<Block> {
+        let blocks: Vec<Block> = self.outstanding.drain(..).collect();
+        self.late.extend(&blocks);
+        while self.late.len() > MAX_LATE {
+            self.late.pop_front();
+        }
+        blocks
+    }
+
+    /// Whether it has everything.
+    pub(crate) fn is_seed(&self) -> bool {
+        self.upload_only || (!self.pieces.is_empty() && self.pieces.is_full())
+    }
+
+    /// Payload that may be sent to it now, as far as an extension limits that.
+    pub(crate) fn allowance_left(&self) -> usize {
+        self.allowance
+            .map_or(usize::MAX, |until| usize::try_from(until.saturating_sub(self.up.total())).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn is_overdue(&self, now: Instant, after: Duration) -> bool {
+        !self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) >= after
+    }
+
+    pub(crate) fn stats(&self) -> PeerStats {
+        PeerStats {
+            peer: self.key,
+            choked: self.choked,
+            snubbed: self.snubbed,
+            download_rate: self.down.rate(),
+            upload_rate: self.up.rate(),
+            sent_since_unchoke: self.sent_since_unchoke,
+            connected: self.connected,
+            unchoked: self.unchoked,
+            credit: self.credit,
+        }
+    }
+
+    pub(crate) fn info(&self) -> PeerInfo {
+        PeerInfo {
+            peer: self.key,
+            address: self.address,
+            id: self.id.unwrap_or(PeerId::new([0; 20])),
+            client: self.connection.peer_extended().and_then(|extended| extended.client.clone()),
+            pieces: self.pieces.count(),
+            downloaded: self.down.total(),
+            uploaded: self.up.total(),
+            download_rate: self.down.rate(),
+            upload_rate: self.up.rate(),
+            choked: self.choked,
+            chokes_us: self.chokes_us,
+            interested: self.interested,
+            interesting: self.interesting,
+            snubbed: self.snubbed,
+            outstanding: self.outstanding.len(),
+        }
+    }
+}
