@@ -49,6 +49,10 @@ pub(crate) struct Peer {
     /// Since when requests have been waiting without a block coming.
     pub(crate) waiting_since: Instant,
     pub(crate) snubbed: bool,
+    /// Requests rejected since the last tick.
+    pub(crate) rejections: u32,
+    /// Upload quantum not used up.
+    pub(crate) deficit: usize,
 
     pub(crate) down: Meter,
     pub(crate) up: Meter,
@@ -128,6 +132,8 @@ impl Peer {
             window: Window::new(),
             waiting_since: now,
             snubbed: false,
+            rejections: 0,
+            deficit: 0,
             down: Meter::new(now),
             up: Meter::new(now),
             unchoked: None,

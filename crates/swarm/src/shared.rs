@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) connecting: usize,
     /// A peer has become interested, or has left: choose anew whom to upload to.
     pub(crate) rechoke: bool,
+    /// Which torrent a connection belongs to, once that is known.
+    pub(crate) owners: BTreeMap<PeerKey, TorrentKey>,
     jobs: BTreeMap<JobId, (TorrentKey, DiskWork)>,
     next_job: u64,
 }
@@ -52,6 +54,7 @@ impl Shared {
             connections: 0,
             connecting: 0,
             rechoke: false,
+            owners: BTreeMap::new(),
             jobs: BTreeMap::new(),
             next_job: 0,
             config,

@@ -1,0 +1,394 @@
+//! The content of one torrent on its way here: what is asked for, what is being put together, what is verified.
+
+mod disk;
+
+use crate::assembly::{Assembly, Inserted};
+use crate::blame::{Blame, Sender};
+use crate::config::{Content, PickerFactory};
+use crate::event::Event;
+use crate::ids::TorrentKey;
+use crate::peer::Peer;
+use crate::picker::{Availability, BlockState, PickFor, PiecePicker, PieceState, RarestFirst};
+use crate::shared::Shared;
+use bytes::Bytes;
+use disk::Disk;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unchoke_core::{Bitfield, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceIndex, Seed, Sha1Hash};
+use unchoke_metainfo::Info;
+use unchoke_wire::Message;
+
+/// Rejections from one peer within a second after which it is not asked again until the second is over.
+const MAX_REJECTIONS: u32 = 64;
+
+pub(crate) struct Transfer {
+    torrent: TorrentKey,
+    info: Arc<Info>,
+    have: Bitfield,
+    verified_bytes: u64,
+    picker: Box<dyn PiecePicker>,
+    assemblies: BTreeMap<PieceIndex, Assembly>,
+    blame: Blame,
+    disk: Disk,
+}
+
+/// What became of a piece whose disk job has ended.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// It is verified and written. `senders[n]` sent block `n`; `guilty` sent blocks of an earlier copy that are now known to be bad.
+    Verified { piece: PieceIndex, senders: Vec<Option<Sender>>, guilty: Vec<Sender> },
+    /// It hashed wrong.
+    Failed { piece: PieceIndex, guilty: Option<Sender> },
+}
+
+impl Transfer {
+    /// Begins: what the store vouches for is taken, what it may hold is checked.
+    pub(crate) fn new(
+        shared: &mut Shared,
+        torrent: TorrentKey,
+        content: Content,
+        picker: Option<PickerFactory>,
+        seed: &Seed,
+    ) -> Self {
+        let geometry = *content.info.geometry();
+        let mut picker = match picker {
+            Some(make) => make(geometry, seed),
+            None => Box::new(RarestFirst::new(geometry, seed)),
+        };
+        let mut have = Bitfield::new(geometry.piece_count());
+        for piece in content.verified {
+            if have.insert(piece) {
+                picker.handle_piece(piece, PieceState::Settled);
+            }
+        }
+        let mut suspects = Bitfield::new(geometry.piece_count());
+        for piece in content.suspects {
+            if !have.contains(piece) && suspects.insert(piece) {
+                picker.handle_piece(piece, PieceState::Settled);
+            }
+        }
+        let verified_bytes = have.iter().filter_map(|piece| geometry.piece_len(piece)).map(u64::from).sum();
+        let suspects: VecDeque<PieceIndex> = suspects.iter().collect();
+        let mut transfer = Self {
+            torrent,
+            info: content.info,
+            have,
+            verified_bytes,
+            picker,
+            assemblies: BTreeMap::new(),
+            blame: Blame::default(),
+            disk: Disk::new(torrent, suspects),
+        };
+        transfer.disk.check_more(shared, &transfer.info);
+        transfer.report_checked(shared);
+        transfer
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        self.info.geometry()
+    }
+
+    pub(crate) fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    pub(crate) fn verified_bytes(&self) -> u64 {
+        self.verified_bytes
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.have.is_full()
+    }
+
+    pub(crate) fn is_checking(&self) -> bool {
+        self.disk.is_checking()
+    }
+
+    pub(crate) fn storage_error(&self) -> Option<DiskError> {
+        self.disk.error()
+    }
+
+    fn is_downloading(&self) -> bool {
+        !self.is_complete() && !self.is_checking() && self.disk.error().is_none()
+    }
+
+    /// The pieces of `theirs` that are missing here.
+    pub(crate) fn count_useful(&self, theirs: &Bitfield) -> u32 {
+        let useful = theirs.iter().filter(|piece| !self.have.contains(*piece)).count();
+        u32::try_from(useful).unwrap_or(u32::MAX)
+    }
+
+    /// A peer has come, gone, or has more or less than before.
+    pub(crate) fn handle_availability(&mut self, peer: &Peer, change: Availability<'_>) {
+        self.picker.handle_availability(peer.key, change);
+    }
+
+    /// Asks the peer for more if it is time.
+    pub(crate) fn refill(&mut self, now: Instant, shared: &mut Shared, peer: &mut Peer) {
+        if !self.is_downloading() || !peer.interesting || peer.rejections > MAX_REJECTIONS {
+            return;
+        }
+        let allowed = peer.chokes_us.then_some(peer.allowed_to_us.as_slice());
+        if allowed.is_some_and(<[PieceIndex]>::is_empty) {
+            return;
+        }
+        let (size, outstanding) = (peer.window.size(), peer.outstanding.len());
+        // Topping up a quarter at a time keeps the picker's work, and the packets of requests, small.
+        if outstanding.saturating_mul(4) > size.saturating_mul(3) {
+            return;
+        }
+        let mut blocks = Vec::new();
+        let ask = PickFor {
+            peer: peer.key,
+            pieces: &peer.pieces,
+            allowed_fast: allowed,
+            fast: peer.down.rate() >= u64::from(self.info.geometry().piece_length()),
+        };
+        self.picker.pick(now, ask, size.saturating_sub(outstanding), &mut blocks);
+        if blocks.is_empty() {
+            return;
+        }
+        if peer.outstanding.is_empty() {
+            peer.waiting_since = now;
+        }
+        for block in blocks {
+            let geometry = self.info.geometry();
+            self.assemblies.entry(block.piece).or_insert_with(|| Assembly::new(geometry, block.piece)).asked(block);
+            peer.outstanding.push_back(block);
+            peer.connection.send(Message::Request(block));
+        }
+        shared.dirty.push(peer.key);
+    }
+
+    /// Takes all requests back from a peer.
+    pub(crate) fn give_up(&mut self, peer: &mut Peer) {
+        for block in peer.give_up() {
+            self.returned(peer, block);
+        }
+    }
+
+    /// The peer will not send a block that it was asked for.
+    pub(crate) fn returned(&mut self, peer: &Peer, block: Block) {
+        self.picker.handle_block(peer.key, block, BlockState::Returned);
+        if let Some(assembly) = self.assemblies.get_mut(&block.piece) {
+            assembly.returned(block);
+        }
+    }
+
+    /// A block has come that was asked for. `counted` says whether the request was still standing.
+    /// Returns how many other peers have been asked for it too, or `None` if it is of no use.
+    pub(crate) fn handle_block(
+        &mut self,
+        shared: &mut Shared,
+        peer: &Peer,
+        block: Block,
+        data: Bytes,
+        counted: bool,
+    ) -> Option<u8> {
+        self.picker.handle_block(peer.key, block, BlockState::Received);
+        let length = data.len();
+        let assembly = self.assemblies.get_mut(&block.piece)?;
+        let Inserted::Fresh { others_asked } = assembly.insert(block, data, peer.sender(), counted) else {
+            return None;
+        };
+        shared.memory = shared.memory.saturating_add(length);
+        shared.waiting = shared.waiting.saturating_add(length);
+        if assembly.is_complete() {
+            self.settle(shared, block.piece);
+        } else if shared.must_spill() {
+            self.spill_largest(shared);
+        }
+        Some(others_asked)
+    }
+
+    /// The last block of a piece has come: hash it and write it, in one step if all of it is in memory.
+    fn settle(&mut self, shared: &mut Shared, piece: PieceIndex) {
+        let Some(expected) = self.info.piece_hash(piece) else { return };
+        let Some(assembly) = self.assemblies.get_mut(&piece) else { return };
+        assembly.settling = true;
+        if assembly.is_spilled() {
+            Self::spill(shared, self.torrent, assembly);
+            return;
+        }
+        if let Some(data) = assembly.whole() {
+            shared.waiting = shared.waiting.saturating_sub(assembly.buffered());
+            let digests = self.blame.awaits(piece);
+            shared.disk(self.torrent, DiskWork::Store { piece, expected, data, digests });
+        }
+    }
+
+    fn spill_largest(&mut self, shared: &mut Shared) {
+        let open = self.assemblies.values_mut().filter(|assembly| !assembly.settling && assembly.buffered() > 0);
+        if let Some(assembly) = open.max_by_key(|assembly| assembly.buffered()) {
+            Self::spill(shared, self.torrent, assembly);
+        }
+    }
+
+    fn spill(shared: &mut Shared, torrent: TorrentKey, assembly: &mut Assembly) {
+        shared.waiting = shared.waiting.saturating_sub(assembly.buffered());
+        let piece = assembly.piece();
+        for (offset, data) in assembly.spill() {
+            shared.disk(torrent, DiskWork::Write { piece, offset, data });
+        }
+    }
+
+    /// A disk job has ended.
+    pub(crate) fn handle_disk(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        work: DiskWork,
+        outcome: DiskOutcome,
+    ) -> Option<Settled> {
+        if let DiskOutcome::Failed(error) = outcome {
+            return self.handle_failure(now, shared, work, error);
+        }
+        self.disk.succeed(shared);
+        match (work, outcome) {
+            (DiskWork::Store { piece, data, .. }, outcome) => {
+                shared.release(data.iter().map(Bytes::len).sum());
+                self.handle_verdict(now, shared, piece, outcome)
+            }
+            (DiskWork::Check { piece, .. }, outcome) => self.handle_verdict(now, shared, piece, outcome),
+            (DiskWork::Write { piece, data, .. }, _) => {
+                shared.release(data.iter().map(Bytes::len).sum());
+                let expected = self.info.piece_hash(piece)?;
+                let assembly = self.assemblies.get_mut(&piece)?;
+                assembly.writes = assembly.writes.saturating_sub(1);
+                if assembly.settling && assembly.writes == 0 {
+                    let digests = self.blame.awaits(piece);
+                    shared.disk(self.torrent, DiskWork::Check { piece, expected, digests });
+                }
+                None
+            }
+            (DiskWork::Sync, _) => {
+                self.disk.synced(shared);
+                self.disk.handle_timeout(now, shared);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn handle_failure(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        work: DiskWork,
+        error: DiskError,
+    ) -> Option<Settled> {
+        match work {
+            // What is not there cannot be what was wanted: the piece is fetched.
+            DiskWork::Check { piece, .. } if error == DiskError::Missing => {
+                self.handle_verdict(now, shared, piece, DiskOutcome::Mismatch { blocks: Vec::new() })
+            }
+            DiskWork::Discard { .. } => None,
+            work => {
+                self.disk.fail(now, shared, work, error);
+                None
+            }
+        }
+    }
+
+    fn handle_verdict(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        piece: PieceIndex,
+        outcome: DiskOutcome,
+    ) -> Option<Settled> {
+        let assembly = self.assemblies.remove(&piece);
+        if assembly.is_none() {
+            self.disk.checked();
+            self.disk.check_more(shared, &self.info);
+        }
+        let settled = match outcome {
+            DiskOutcome::Verified { blocks } => Some(self.handle_right(now, shared, assembly, piece, &blocks)),
+            DiskOutcome::Mismatch { blocks } => self.handle_wrong(shared, assembly, piece, &blocks),
+            _ => None,
+        };
+        self.report_checked(shared);
+        settled
+    }
+
+    fn handle_right(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        assembly: Option<Assembly>,
+        piece: PieceIndex,
+        blocks: &[Sha1Hash],
+    ) -> Settled {
+        self.picker.handle_piece(piece, PieceState::Settled);
+        if self.have.insert(piece) {
+            let length = self.info.geometry().piece_len(piece).unwrap_or(0);
+            self.verified_bytes = self.verified_bytes.saturating_add(length.into());
+            let within = if self.have.is_full() { Duration::ZERO } else { shared.config.sync_interval };
+            self.disk.committed(now, within);
+            shared.events.push_back(Event::PieceVerified { torrent: self.torrent, piece });
+            if self.have.is_full() && !self.is_checking() {
+                self.disk.handle_timeout(now, shared);
+            }
+        }
+        let senders = assembly.map(|assembly| assembly.senders()).unwrap_or_default();
+        Settled::Verified { piece, senders, guilty: self.blame.verified(piece, blocks) }
+    }
+
+    fn handle_wrong(
+        &mut self,
+        shared: &mut Shared,
+        assembly: Option<Assembly>,
+        piece: PieceIndex,
+        blocks: &[Sha1Hash],
+    ) -> Option<Settled> {
+        let Some(assembly) = assembly else {
+            self.picker.handle_piece(piece, PieceState::Missing);
+            return None;
+        };
+        if assembly.is_spilled() {
+            shared.disk(self.torrent, DiskWork::Discard { piece });
+        }
+        let guilty = self.blame.failed(piece, &assembly.senders(), blocks);
+        let state = if guilty.is_some() { PieceState::Missing } else { PieceState::Suspect };
+        self.picker.handle_piece(piece, state);
+        shared.events.push_back(Event::PieceFailed { torrent: self.torrent, piece });
+        Some(Settled::Failed { piece, guilty })
+    }
+
+    fn report_checked(&mut self, shared: &mut Shared) {
+        if self.disk.reports_checked() {
+            let verified = self.have.count();
+            shared.events.push_back(Event::Checked { torrent: self.torrent, verified });
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        self.disk.handle_timeout(now, shared);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.disk.poll_timeout()
+    }
+
+    /// Lets go of all memory that is accounted for, because the torrent goes.
+    pub(crate) fn dismiss(&mut self, shared: &mut Shared) {
+        for assembly in self.assemblies.values().filter(|assembly| !assembly.settling) {
+            shared.release(assembly.buffered());
+            shared.waiting = shared.waiting.saturating_sub(assembly.buffered());
+        }
+        self.assemblies.clear();
+        for work in self.disk.take_failed() {
+            if let DiskWork::Store { data, .. } | DiskWork::Write { data, .. } = work {
+                shared.release(data.iter().map(Bytes::len).sum());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transfer").field("have", &self.have).field("disk", &self.disk).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! The disk side of a transfer: checks at the start, group syncs, and what to do when the store fails.
+
+use crate::event::Event;
+use crate::ids::TorrentKey;
+use crate::shared::Shared;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use unchoke_core::{DiskError, DiskWork, PieceIndex};
+use unchoke_metainfo::Info;
+
+/// The longest wait between two tries of a store that fails.
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+#[derive(Debug)]
+pub(super) struct Disk {
+    torrent: TorrentKey,
+    /// Pieces that the store may hold and that have not been sent to be checked.
+    suspects: VecDeque<PieceIndex>,
+    /// Checks of suspects that have not ended.
+    checking: usize,
+    /// Whether the end of the checks has been told.
+    reported: bool,
+    /// Jobs that failed; they are done again once the store may work.
+    failed: Vec<DiskWork>,
+    error: Option<DiskError>,
+    retry_at: Option<Instant>,
+    wait: Duration,
+    sync_due: Option<Instant>,
+    syncing: bool,
+}
+
+impl Disk {
+    pub(super) fn new(torrent: TorrentKey, suspects: VecDeque<PieceIndex>) -> Self {
+        Self {
+            torrent,
+            suspects,
+            checking: 0,
+            reported: false,
+            failed: Vec::new(),
+            error: None,
+            retry_at: None,
+            wait: Duration::ZERO,
+            sync_due: None,
+            syncing: false,
+        }
+    }
+
+    pub(super) fn is_checking(&self) -> bool {
+        self.checking > 0 || !self.suspects.is_empty()
+    }
+
+    pub(super) fn error(&self) -> Option<DiskError> {
+        self.error
+    }
+
+    /// Keeps as many checks running as the configuration allows.
+    pub(super) fn check_more(&mut self, shared: &mut Shared, info: &Info) {
+        while self.checking < shared.config.check_depth.max(1)
+            && let Some(piece) = self.suspects.pop_front()
+        {
+            if let Some(expected) = info.piece_hash(piece) {
+                self.checking = self.checking.saturating_add(1);
+                shared.disk(self.torrent, DiskWork::Check { piece, expected, digests: false });
+            }
+        }
+    }
+
+    /// A check of a suspect has ended.
+    pub(super) fn checked(&mut self) {
+        self.checking = self.checking.saturating_sub(1);
+    }
+
+    /// Whether the checks have just ended; true once.
+    pub(super) fn reports_checked(&mut self) -> bool {
+        !self.is_checking() && !std::mem::replace(&mut self.reported, true)
+    }
+
+    /// Something was committed that is not durable yet.
+    pub(super) fn committed(&mut self, now: Instant, within: Duration) {
+        let due = now.checked_add(within).unwrap_or(now);
+        self.sync_due = Some(self.sync_due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// The store could not do a job.
+    pub(super) fn fail(&mut self, now: Instant, shared: &mut Shared, work: DiskWork, error: DiskError) {
+        self.failed.push(work);
+        if self.error.is_none() {
+            self.wait = shared.config.disk_retry;
+            shared.events.push_back(Event::StorageFailed { torrent: self.torrent, error });
+        } else if self.retry_at.is_none() {
+            self.wait = self.wait.saturating_mul(2).min(LAST_RETRY);
+        }
+        self.error = Some(error);
+        if self.retry_at.is_none() {
+            self.retry_at = now.checked_add(self.wait);
+        }
+    }
+
+    /// The store has done a job.
+    pub(super) fn succeed(&mut self, shared: &mut Shared) {
+        if self.error.take().is_some() {
+            self.retry_at = None;
+            shared.events.push_back(Event::StorageRecovered { torrent: self.torrent });
+            self.retry(shared);
+        }
+    }
+
+    pub(super) fn synced(&mut self, shared: &mut Shared) {
+        self.syncing = false;
+        shared.events.push_back(Event::Synced { torrent: self.torrent });
+    }
+
+    /// The jobs that failed, for whoever gives up on them.
+    pub(super) fn take_failed(&mut self) -> Vec<DiskWork> {
+        std::mem::take(&mut self.failed)
+    }
+
+    fn retry(&mut self, shared: &mut Shared) {
+        for work in self.failed.drain(..) {
+            shared.disk(self.torrent, work);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.retry(shared);
+        }
+        if !self.syncing && self.error.is_none() && self.sync_due.is_some_and(|due| due <= now) {
+            self.sync_due = None;
+            self.syncing = true;
+            shared.disk(self.torrent, DiskWork::Sync);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let sync = self.sync_due.filter(|_| !self.syncing && self.error.is_none());
+        [self.retry_at, sync].into_iter().flatten().min()
+    }
+}
