@@ -161,6 +161,17 @@ impl Peer {
         Some(false)
     }
 
+    /// Gives up on one outstanding block, because another peer has sent it. False if it was not asked for.
+    pub(crate) fn cancel(&mut self, block: Block) -> bool {
+        let Some(at) = self.outstanding.iter().position(|asked| *asked == block) else { return false };
+        self.outstanding.remove(at);
+        self.late.push_back(block);
+        while self.late.len() > MAX_LATE {
+            self.late.pop_front();
+        }
+        true
+    }
+
     /// Gives up on all outstanding blocks and returns them. If they come all the same, they are taken.
     pub(crate) fn give_up(&mut self) -> Vec<Block> {
         let blocks: Vec<Block> = self.outstanding.drain(..).collect();
