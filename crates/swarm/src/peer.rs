@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) rejections: u32,
     /// Upload quantum not used up.
     pub(crate) deficit: usize,
+    /// Payload handed to the driver in all.
+    pub(crate) handed: u64,
 
     pub(crate) down: Meter,
     pub(crate) up: Meter,
@@ -134,6 +136,7 @@ impl Peer {
             snubbed: false,
             rejections: 0,
             deficit: 0,
+            handed: 0,
             down: Meter::new(now),
             up: Meter::new(now),
             unchoked: None,
@@ -190,7 +193,7 @@ impl Peer {
     /// Payload that may be sent to it now, as far as an extension limits that.
     pub(crate) fn allowance_left(&self) -> usize {
         self.allowance
-            .map_or(usize::MAX, |until| usize::try_from(until.saturating_sub(self.up.total())).unwrap_or(usize::MAX))
+            .map_or(usize::MAX, |until| usize::try_from(until.saturating_sub(self.handed)).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn is_overdue(&self, now: Instant, after: Duration) -> bool {

@@ -1,0 +1,515 @@
+//! The engine of one uplink: torrents, connections, and what they share.
+
+use crate::action::Action;
+use crate::choker::{Choker, PeerStats, RECHOKE_INTERVAL, SeedChoker, TitForTat, UploadShare};
+use crate::config::{Content, SessionConfig, TorrentParams};
+use crate::event::{CloseReason, Event};
+use crate::ids::{Direction, Flow, PeerKey, PeerOrigin, TorrentKey};
+use crate::shared::Shared;
+use crate::stats::{PeerInfo, TorrentStats};
+use crate::torrent::Torrent;
+use crate::uploads::Uploads;
+use bytes::{Bytes, BytesMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use unchoke_core::{Bitfield, Block, DiskOutcome, DiskWork, InfoHash, JobId, PeerId, Seed, StreamProtocol as _};
+use unchoke_wire::{Connection, Event as WireEvent};
+
+/// How often rates are measured, candidates tried and deadlines looked at while there are peers.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A connection that has not said which torrent it wants.
+#[derive(Debug)]
+struct Pending {
+    address: SocketAddr,
+    connection: Connection,
+}
+
+/// The engine: torrents, connections, limits, bans, and the division of one uplink. It does no I/O.
+///
+/// A driver calls `handle_*` when something has happened, then does what [`poll_action`](Self::poll_action) asks for until it is `None`,
+/// reads [`poll_event`](Self::poll_event) until it is `None`, and comes back at [`poll_timeout`](Self::poll_timeout).
+pub struct Session {
+    shared: Shared,
+    torrents: BTreeMap<TorrentKey, Torrent>,
+    pending: BTreeMap<PeerKey, Pending>,
+    paused: BTreeSet<PeerKey>,
+    uploads: Uploads,
+    choker: Box<dyn Choker>,
+    seed_choker: Box<dyn Choker>,
+    next_peer: u64,
+    next_torrent: u32,
+    next_tick: Option<Instant>,
+    next_rechoke: Option<Instant>,
+}
+
+impl Session {
+    /// A session without torrents. All its random choices follow from `seed`.
+    #[must_use]
+    pub fn new(now: Instant, config: SessionConfig, seed: &Seed) -> Self {
+        Self {
+            choker: Box::new(TitForTat::new(&seed.derive("choker"))),
+            seed_choker: Box::new(SeedChoker::new()),
+            shared: Shared::new(now, config, seed),
+            torrents: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            uploads: Uploads::default(),
+            next_peer: 0,
+            next_torrent: 0,
+            next_tick: None,
+            next_rechoke: None,
+        }
+    }
+
+    /// Replaces the chokers: one for torrents that are downloading, one for complete ones.
+    pub fn set_chokers(&mut self, downloading: Box<dyn Choker>, seeding: Box<dyn Choker>) {
+        self.choker = downloading;
+        self.seed_choker = seeding;
+    }
+
+    /// Tells peers from now on that they can connect to this port.
+    pub fn set_listen_port(&mut self, port: Option<u16>) {
+        self.shared.config.listen_port = port;
+    }
+
+    /// Adds a torrent.
+    pub fn add_torrent(&mut self, now: Instant, params: TorrentParams) -> TorrentKey {
+        let key = TorrentKey(self.next_torrent);
+        self.next_torrent = self.next_torrent.saturating_add(1);
+        let torrent = Torrent::new(now, &mut self.shared, key, params);
+        self.torrents.insert(key, torrent);
+        self.after(now);
+        key
+    }
+
+    /// Removes a torrent and closes its connections. False if there is none of this key.
+    pub fn remove_torrent(&mut self, now: Instant, torrent: TorrentKey) -> bool {
+        let Some(mut removed) = self.torrents.remove(&torrent) else { return false };
+        removed.dismiss(now, &mut self.shared);
+        self.after(now);
+        true
+    }
+
+    /// Tells of peers of a torrent.
+    pub fn add_peers(&mut self, now: Instant, torrent: TorrentKey, addresses: &[SocketAddr], origin: PeerOrigin) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.add_peers(addresses, origin);
+        }
+        self.connect_more(now);
+        self.after(now);
+    }
+
+    /// Sets the limits of the whole session, in bytes per second; `None` is unlimited.
+    pub fn set_limits(&mut self, now: Instant, download: Option<u64>, upload: Option<u64>) {
+        self.shared.down.set_rate(now, download);
+        self.shared.up.set_rate(now, upload);
+        self.after(now);
+    }
+
+    /// Sets the limits of one torrent, in bytes per second; `None` is unlimited.
+    pub fn set_torrent_limits(
+        &mut self,
+        now: Instant,
+        torrent: TorrentKey,
+        download: Option<u64>,
+        upload: Option<u64>,
+    ) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.down.set_rate(now, download);
+            torrent.up.set_rate(now, upload);
+        }
+        self.after(now);
+    }
+
+    /// The metadata that [`Event::Metadata`] reported has been taken in, and the store is open.
+    pub fn handle_metadata(&mut self, now: Instant, torrent: TorrentKey, content: Content) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.handle_content(now, &mut self.shared, content);
+        }
+        self.after(now);
+    }
+
+    /// A connection stands. The key names it from now on, until [`Action::Close`] or [`handle_closed`](Self::handle_closed).
+    pub fn handle_connected(&mut self, now: Instant, address: SocketAddr, direction: Direction) -> PeerKey {
+        let key = PeerKey(self.next_peer);
+        self.next_peer = self.next_peer.saturating_add(1);
+        match direction {
+            Direction::Incoming => self.accept(now, key, address),
+            Direction::Outgoing(torrent) => self.open(now, key, address, torrent),
+        }
+        self.after(now);
+        key
+    }
+
+    fn accept(&mut self, now: Instant, key: PeerKey, address: SocketAddr) {
+        let full = self.shared.connections.saturating_add(self.shared.connecting) >= self.shared.config.max_connections;
+        if full || self.shared.bans.refuses_address(address) {
+            self.shared.actions.push_back(Action::Close { peer: key });
+            return;
+        }
+        self.shared.connections = self.shared.connections.saturating_add(1);
+        let connection = Connection::incoming(now, self.shared.config.connection.clone());
+        self.pending.insert(key, Pending { address, connection });
+    }
+
+    fn open(&mut self, now: Instant, key: PeerKey, address: SocketAddr, torrent: TorrentKey) {
+        self.shared.connecting = self.shared.connecting.saturating_sub(1);
+        let Some(torrent) = self.torrents.get_mut(&torrent) else {
+            self.shared.actions.push_back(Action::Close { peer: key });
+            return;
+        };
+        self.shared.connections = self.shared.connections.saturating_add(1);
+        let (ours, local) = (torrent.handshake(&self.shared), torrent.local_info(&self.shared, address));
+        let extensions = torrent.make_extensions(address);
+        let mut connection = Connection::outgoing(now, self.shared.config.connection.clone(), ours, extensions);
+        connection.set_local(local);
+        torrent.insert(now, &mut self.shared, key, address, true, connection);
+    }
+
+    /// A connection that [`Action::Connect`] asked for did not come about.
+    pub fn handle_connect_failed(&mut self, now: Instant, torrent: TorrentKey, address: SocketAddr) {
+        self.shared.connecting = self.shared.connecting.saturating_sub(1);
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.list.released(now, address, false);
+        }
+        self.connect_more(now);
+        self.after(now);
+    }
+
+    /// Bytes have come on a connection. What is complete is taken from the front of `input`.
+    pub fn handle_input(&mut self, now: Instant, peer: PeerKey, input: &mut BytesMut) -> Flow {
+        if self.pending.contains_key(&peer) {
+            self.handle_pending(now, peer, input);
+        }
+        let owner = self.shared.owners.get(&peer).copied();
+        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner))
+            && let Some(entry) = torrent.peers.get_mut(&peer)
+        {
+            let result = entry.connection.handle_input(now, input);
+            self.shared.dirty.push(peer);
+            Self::handle_events(now, &mut self.shared, torrent, peer);
+            if let Err(error) = result {
+                torrent.close(now, &mut self.shared, peer, CloseReason::Protocol(error));
+            }
+        }
+        let flow = self.flow(now, peer);
+        self.after(now);
+        flow
+    }
+
+    fn flow(&mut self, now: Instant, peer: PeerKey) -> Flow {
+        let Some(owner) = self.shared.owners.get(&peer) else { return Flow::Continue };
+        let Some(torrent) = self.torrents.get_mut(owner) else { return Flow::Continue };
+        let held = self.shared.is_memory_full()
+            || self.shared.down.available(now) == 0
+            || torrent.down.available(now) == 0;
+        if held && let Some(entry) = torrent.peers.get_mut(&peer) {
+            entry.paused = true;
+            self.paused.insert(peer);
+            return Flow::Pause;
+        }
+        Flow::Continue
+    }
+
+    /// Input of a connection that has not said which torrent it wants.
+    fn handle_pending(&mut self, now: Instant, key: PeerKey, input: &mut BytesMut) {
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        if pending.connection.handle_input(now, input).is_err() {
+            self.drop_pending(key);
+            return;
+        }
+        let Some(WireEvent::Handshake(theirs)) = pending.connection.poll_event() else { return };
+        let (address, wanted) = (pending.address, theirs.info_hash);
+        let found = self.find(wanted);
+        let Some(torrent) = found.and_then(|found| self.torrents.get_mut(&found)) else {
+            self.drop_pending(key);
+            return;
+        };
+        if torrent.peers.len() >= self.shared.config.max_connections_per_torrent {
+            self.drop_pending(key);
+            return;
+        }
+        let Some(Pending { mut connection, .. }) = self.pending.remove(&key) else { return };
+        let mut ours = torrent.handshake(&self.shared);
+        ours.info_hash = wanted;
+        connection.set_local(torrent.local_info(&self.shared, address));
+        connection.accept(now, ours, torrent.make_extensions(address));
+        torrent.insert(now, &mut self.shared, key, address, false, connection);
+        torrent.handle_handshake(now, &mut self.shared, key, &theirs);
+    }
+
+    fn find(&self, info_hash: InfoHash) -> Option<TorrentKey> {
+        self.torrents.values().find(|torrent| torrent.hashes.matches(info_hash)).map(|torrent| torrent.key)
+    }
+
+    fn drop_pending(&mut self, key: PeerKey) {
+        if self.pending.remove(&key).is_some() {
+            self.shared.connections = self.shared.connections.saturating_sub(1);
+            self.shared.actions.push_back(Action::Close { peer: key });
+        }
+    }
+
+    fn handle_events(now: Instant, shared: &mut Shared, torrent: &mut Torrent, key: PeerKey) {
+        while let Some(event) = torrent.peers.get_mut(&key).and_then(|peer| peer.connection.poll_event()) {
+            match event {
+                WireEvent::Handshake(theirs) => torrent.handle_handshake(now, shared, key, &theirs),
+                WireEvent::Message(message) => torrent.handle_message(now, shared, key, message),
+                WireEvent::ExtendedHandshake(_) => torrent.handle_extended(now, shared, key),
+                WireEvent::Extension { name, event } => torrent.handle_extension(now, shared, key, name, event),
+                _ => {}
+            }
+        }
+    }
+
+    /// The other side has finished sending, or the connection is lost.
+    pub fn handle_closed(&mut self, now: Instant, peer: PeerKey) {
+        self.drop_pending(peer);
+        let owner = self.shared.owners.get(&peer).copied();
+        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner)) {
+            torrent.close(now, &mut self.shared, peer, CloseReason::Remote);
+        }
+        self.after(now);
+    }
+
+    /// So many bytes of what was to be sent on a connection have left.
+    pub fn handle_sent(&mut self, now: Instant, peer: PeerKey, bytes: usize) {
+        let owner = self.shared.owners.get(&peer).copied();
+        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner)) {
+            torrent.handle_sent(now, &mut self.shared, peer, bytes);
+            self.after(now);
+        }
+    }
+
+    /// The driver cannot read a block that it was to send. Neither it nor its header has left.
+    pub fn handle_unreadable(&mut self, now: Instant, peer: PeerKey, block: Block) {
+        let owner = self.shared.owners.get(&peer).copied();
+        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner))
+            && let Some(entry) = torrent.peers.get_mut(&peer)
+        {
+            entry.connection.handle_unreadable(now, block);
+            self.shared.dirty.push(peer);
+        }
+        self.after(now);
+    }
+
+    /// A disk job has ended.
+    pub fn handle_disk(&mut self, now: Instant, job: JobId, outcome: DiskOutcome) {
+        let Some((key, work)) = self.shared.finish(job) else { return };
+        match self.torrents.get_mut(&key) {
+            Some(torrent) => torrent.handle_disk(now, &mut self.shared, work, outcome),
+            None => {
+                if let DiskWork::Store { data, .. } | DiskWork::Write { data, .. } = work {
+                    self.shared.release(data.iter().map(Bytes::len).sum());
+                }
+            }
+        }
+        self.after(now);
+    }
+
+    /// Time has passed. A spurious call is a no-op.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.next_tick = None;
+            self.tick(now);
+        }
+        self.after(now);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let mut silent = Vec::new();
+        for (key, pending) in &mut self.pending {
+            if pending.connection.poll_timeout().is_some_and(|at| at <= now)
+                && pending.connection.handle_timeout(now).is_err()
+            {
+                silent.push(*key);
+            }
+        }
+        silent.into_iter().for_each(|key| self.drop_pending(key));
+        for torrent in self.torrents.values_mut() {
+            torrent.tick(now, &mut self.shared);
+        }
+        let keys: Vec<PeerKey> = self.shared.owners.keys().copied().collect();
+        for key in keys {
+            let owner = self.shared.owners.get(&key).copied();
+            if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner)) {
+                Self::handle_events(now, &mut self.shared, torrent, key);
+            }
+        }
+        if self.next_rechoke.is_none_or(|at| at <= now) {
+            self.shared.rechoke = true;
+        }
+        self.connect_more(now);
+    }
+
+    /// Opens connections as far as there are candidates and the limits allow.
+    fn connect_more(&mut self, now: Instant) {
+        let per_torrent = self.shared.config.max_connections_per_torrent;
+        for torrent in self.torrents.values_mut().filter(|torrent| torrent.wants_peers()) {
+            let mut room = per_torrent.saturating_sub(torrent.peers.len());
+            while room > 0
+                && self.shared.connecting < self.shared.config.max_connecting
+                && self.shared.connections.saturating_add(self.shared.connecting) < self.shared.config.max_connections
+            {
+                let bans = &self.shared.bans;
+                let Some(address) = torrent.list.next(now, |address| bans.refuses_address(address)) else { break };
+                self.shared.connecting = self.shared.connecting.saturating_add(1);
+                self.shared.actions.push_back(Action::Connect { torrent: torrent.key, address });
+                room = room.saturating_sub(1);
+            }
+        }
+    }
+
+    /// What follows from whatever was handled: choking, sending, reading on, and the next deadline.
+    fn after(&mut self, now: Instant) {
+        if std::mem::take(&mut self.shared.rechoke) {
+            self.rechoke(now);
+        }
+        let mut dirty = std::mem::take(&mut self.shared.dirty);
+        for key in dirty.drain(..) {
+            let owner = self.shared.owners.get(&key);
+            let torrent = owner.and_then(|owner| self.torrents.get_mut(owner));
+            let Some(peer) = torrent.and_then(|torrent| torrent.peers.get_mut(&key)) else { continue };
+            while let Some(outgoing) = peer.connection.poll_transmit(now, 0) {
+                self.shared.actions.push_back(Action::Send { peer: key, outgoing });
+            }
+            self.uploads.enter(&self.shared, peer);
+        }
+        if self.shared.dirty.is_empty() {
+            self.shared.dirty = dirty;
+        }
+        self.uploads.pump(now, &mut self.shared, &mut self.torrents);
+        self.resume(now);
+        if self.next_tick.is_none() && !self.is_idle() {
+            self.next_tick = now.checked_add(TICK);
+        }
+    }
+
+    /// Lets connections read on that were told to pause, when the reason is gone.
+    fn resume(&mut self, now: Instant) {
+        if self.paused.is_empty()
+            || self.shared.memory >= self.shared.config.memory_budget / 4 * 3
+            || self.shared.down.available(now) == 0
+        {
+            return;
+        }
+        let (shared, torrents) = (&mut self.shared, &mut self.torrents);
+        self.paused.retain(|key| {
+            let Some(torrent) = shared.owners.get(key).and_then(|owner| torrents.get_mut(owner)) else { return false };
+            if torrent.down.available(now) == 0 {
+                return true;
+            }
+            if let Some(peer) = torrent.peers.get_mut(key) {
+                peer.paused = false;
+                shared.actions.push_back(Action::Resume { peer: *key });
+            }
+            false
+        });
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+            && self.torrents.values().all(|torrent| {
+                torrent.peers.is_empty()
+                    && torrent.poll_timeout().is_none()
+                    && (torrent.list.len() == 0 || !torrent.wants_peers())
+            })
+    }
+
+    /// Chooses anew whom to upload to.
+    fn rechoke(&mut self, now: Instant) {
+        self.next_rechoke = now.checked_add(RECHOKE_INTERVAL);
+        let (mut leeching, mut seeding): (Vec<PeerStats>, Vec<PeerStats>) = (Vec::new(), Vec::new());
+        for torrent in self.torrents.values() {
+            let group = if torrent.is_complete() { &mut seeding } else { &mut leeching };
+            group.extend(torrent.peers.values().filter(|peer| peer.interested).map(|peer| peer.stats()));
+        }
+        let slots = self.shared.config.upload_slots;
+        let everybody = leeching.len().saturating_add(seeding.len());
+        let fair = slots.saturating_mul(seeding.len()).checked_div(everybody).unwrap_or(0);
+        let for_seeding = match (leeching.is_empty(), seeding.is_empty()) {
+            (_, true) => 0,
+            (true, false) => slots,
+            (false, false) => fair.clamp(1, slots.saturating_sub(1).max(1)),
+        };
+        let mut shares: Vec<UploadShare> = Vec::new();
+        self.choker.rechoke(now, slots.saturating_sub(for_seeding), &leeching, &mut shares);
+        self.seed_choker.rechoke(now, for_seeding, &seeding, &mut shares);
+        let weights: BTreeMap<PeerKey, u32> = shares.into_iter().map(|share| (share.peer, share.weight)).collect();
+        for peer in self.torrents.values_mut().flat_map(|torrent| torrent.peers.values_mut()) {
+            match weights.get(&peer.key) {
+                Some(weight) => {
+                    peer.weight = *weight;
+                    if std::mem::replace(&mut peer.choked, false) {
+                        peer.unchoked = Some(now);
+                        peer.sent_since_unchoke = 0;
+                        peer.connection.unchoke(now);
+                        self.shared.dirty.push(peer.key);
+                    }
+                }
+                None if !std::mem::replace(&mut peer.choked, true) => {
+                    peer.connection.choke(now);
+                    self.shared.dirty.push(peer.key);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What the driver is asked to do next. Poll again until `None` after every `handle_*` call.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.shared.actions.pop_front()
+    }
+
+    /// What has happened. Poll again until `None` after every `handle_*` call.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.shared.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout). `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let resume = if self.paused.is_empty() { None } else { self.resume_at() };
+        [self.next_tick, self.uploads.poll_timeout(), resume].into_iter().flatten().min()
+    }
+
+    /// When a download limit lets connections read on.
+    fn resume_at(&self) -> Option<Instant> {
+        let limits = self.torrents.values().map(|torrent| &torrent.down).chain([&self.shared.down]);
+        limits.filter_map(crate::rate::TokenBucket::positive_at).min()
+    }
+
+    /// Our peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// Figures of a torrent.
+    #[must_use]
+    pub fn stats(&self, torrent: TorrentKey) -> Option<TorrentStats> {
+        self.torrents.get(&torrent).map(Torrent::stats)
+    }
+
+    /// Figures of the peers of a torrent that have shaken hands.
+    #[must_use]
+    pub fn peers(&self, torrent: TorrentKey) -> Vec<PeerInfo> {
+        self.torrents.get(&torrent).map(Torrent::peer_infos).unwrap_or_default()
+    }
+
+    /// The pieces of a torrent that are verified and written; `None` until its metadata is known.
+    #[must_use]
+    pub fn verified(&self, torrent: TorrentKey) -> Option<&Bitfield> {
+        self.torrents.get(&torrent).and_then(Torrent::verified)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("torrents", &self.torrents.len()).field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
