@@ -169,12 +169,13 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes() {
-        let mut local = LocalInfo::default();
-        local.listen_port = Some(6881);
-        local.client = "unchoke 1".to_owned();
-        local.request_queue = 77;
-        local.upload_only = true;
-        local.your_ip = Some(IpAddr::from([1, 2, 3, 4]));
+        let local = LocalInfo {
+            listen_port: Some(6881),
+            client: "unchoke 1".to_owned(),
+            request_queue: 77,
+            upload_only: true,
+            your_ip: Some(IpAddr::from([1, 2, 3, 4])),
+        };
         let mut extra = ExtendedHandshakeExtra::default();
         extra.int("metadata_size", 31_235);
         let found = ExtendedHandshake::decode(&extra.encode(&local, [("ut_pex", 2)].into_iter())).unwrap();
