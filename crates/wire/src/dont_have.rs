@@ -4,14 +4,14 @@
 
 use crate::extension::{Extension, ExtensionError, ExtensionEvent, SwarmChange};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 use unchoke_core::PieceIndex;
 
 /// The extension `lt_donthave` on one connection.
 #[derive(Debug, Default)]
 pub struct DontHave {
-    lost: VecDeque<PieceIndex>,
+    lost: BTreeSet<PieceIndex>,
     events: VecDeque<ExtensionEvent>,
 }
 
@@ -36,12 +36,12 @@ impl Extension for DontHave {
 
     fn handle_change(&mut self, _now: Instant, change: &SwarmChange) {
         if let SwarmChange::PieceLost(piece) = change {
-            self.lost.push_back(*piece);
+            self.lost.insert(*piece);
         }
     }
 
     fn poll_transmit(&mut self, _now: Instant) -> Option<Bytes> {
-        self.lost.pop_front().map(|piece| Bytes::copy_from_slice(&piece.0.to_be_bytes()))
+        self.lost.pop_first().map(|piece| Bytes::copy_from_slice(&piece.0.to_be_bytes()))
     }
 
     fn poll_event(&mut self) -> Option<ExtensionEvent> {

@@ -68,7 +68,9 @@ impl Extension for UtPex {
     fn handle_change(&mut self, _now: Instant, change: &SwarmChange) {
         match change {
             SwarmChange::PeerJoined { addr, flags } => {
-                if !self.left.remove(addr) && !self.told.contains(addr) && self.joined.len() < MAX_PENDING {
+                // One that was lost a moment ago and not reported as lost is no news.
+                let is_news = !self.left.remove(addr) && !self.told.contains(addr);
+                if is_news && self.joined.len() < MAX_PENDING {
                     self.joined.insert(*addr, *flags);
                 }
             }
