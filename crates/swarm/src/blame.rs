@@ -11,6 +11,9 @@ use unchoke_core::{PeerId, PieceIndex, Sha1Hash};
 /// Failed copies kept per torrent; beyond it the oldest piece's are forgotten.
 const MAX_RECORDS: usize = 64;
 
+/// Failed copies kept of one piece.
+const MAX_COPIES: usize = 16;
+
 /// A sender, as it can still be named after it has left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Sender {
@@ -47,7 +50,7 @@ impl Blame {
         for ((number, sender), digest) in (0u32..).zip(senders).zip(digests) {
             if let Some(sender) = sender
                 && !record.contains(&(number, *sender, *digest))
-                && record.len() < 16 * digests.len()
+                && record.len() < digests.len().saturating_mul(MAX_COPIES)
             {
                 record.push((number, *sender, *digest));
             }

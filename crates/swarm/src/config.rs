@@ -1,6 +1,5 @@
 //! What a session and a torrent can be told.
 
-use crate::choker::Choker;
 use crate::picker::PiecePicker;
 use std::fmt;
 use std::net::IpAddr;

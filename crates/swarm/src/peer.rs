@@ -40,7 +40,6 @@ pub(crate) struct Peer {
     pub(crate) chokes_us: bool,
     pub(crate) interested: bool,
     pub(crate) interesting: bool,
-    pub(crate) allowed_to_it: Vec<PieceIndex>,
     pub(crate) allowed_to_us: Vec<PieceIndex>,
 
     pub(crate) outstanding: VecDeque<Block>,
@@ -127,7 +126,6 @@ impl Peer {
             chokes_us: true,
             interested: false,
             interesting: false,
-            allowed_to_it: Vec::new(),
             allowed_to_us: Vec::new(),
             outstanding: VecDeque::new(),
             late: VecDeque::new(),

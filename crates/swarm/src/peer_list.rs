@@ -93,13 +93,8 @@ impl PeerList {
             self.known.remove(&address);
             return;
         }
-        let doubled = FIRST_RETRY.saturating_mul(1 << candidate.failures.min(12)) / 2;
+        let doubled = (FIRST_RETRY / 2).saturating_mul(1 << candidate.failures.min(12));
         candidate.next_try = now.checked_add(doubled.min(LAST_RETRY));
-    }
-
-    /// When some address may be tried that may not be tried now.
-    pub(crate) fn next_try(&self) -> Option<Instant> {
-        self.known.values().filter(|candidate| !candidate.in_use).filter_map(|candidate| candidate.next_try).min()
     }
 
     /// The number of addresses known.

@@ -31,10 +31,6 @@ impl TokenBucket {
         self.tokens = self.tokens.min(self.burst());
     }
 
-    pub(crate) fn is_limited(&self) -> bool {
-        self.rate.is_some()
-    }
-
     fn burst(&self) -> i64 {
         self.rate.map_or(i64::MAX, |rate| i64::try_from((rate / 10).max(MIN_BURST)).unwrap_or(i64::MAX))
     }

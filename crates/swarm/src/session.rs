@@ -203,9 +203,8 @@ impl Session {
     fn flow(&mut self, now: Instant, peer: PeerKey) -> Flow {
         let Some(owner) = self.shared.owners.get(&peer) else { return Flow::Continue };
         let Some(torrent) = self.torrents.get_mut(owner) else { return Flow::Continue };
-        let held = self.shared.is_memory_full()
-            || self.shared.down.available(now) == 0
-            || torrent.down.available(now) == 0;
+        let held =
+            self.shared.is_memory_full() || self.shared.down.available(now) == 0 || torrent.down.available(now) == 0;
         if held && let Some(entry) = torrent.peers.get_mut(&peer) {
             entry.paused = true;
             self.paused.insert(peer);
@@ -390,7 +389,7 @@ impl Session {
     /// Lets connections read on that were told to pause, when the reason is gone.
     fn resume(&mut self, now: Instant) {
         if self.paused.is_empty()
-            || self.shared.memory >= self.shared.config.memory_budget / 4 * 3
+            || self.shared.memory.saturating_mul(4) >= self.shared.config.memory_budget.saturating_mul(3)
             || self.shared.down.available(now) == 0
         {
             return;
@@ -510,6 +509,9 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("torrents", &self.torrents.len()).field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("torrents", &self.torrents.len())
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }

@@ -127,7 +127,7 @@ impl Torrent {
     pub(crate) fn make_extensions(&mut self, address: SocketAddr) -> Vec<Box<dyn Extension>> {
         let mut made: Vec<Box<dyn Extension>> = vec![
             Box::new(UtMetadata::new(self.metadata.clone())),
-            Box::new(UploadOnly::new(self.is_complete())),
+            Box::new(UploadOnly::new()),
             Box::new(DontHave::new()),
         ];
         if !self.private {
@@ -199,7 +199,6 @@ impl Torrent {
         }
         if let Some(transfer) = &self.transfer
             && fast
-            && !transfer.geometry().pieces().len().eq(&0)
         {
             let pieces = transfer.geometry().piece_count();
             let set = allowed_fast(address.ip(), self.hashes.wire(), pieces, shared.config.allowed_fast);
@@ -303,10 +302,10 @@ impl Torrent {
                 peer.interested = false;
                 shared.rechoke |= !peer.choked;
             }
-            Message::AllowedFast(piece) if peer.allowed_to_us.len() < MAX_ALLOWED => {
-                if !peer.allowed_to_us.contains(&piece) {
-                    peer.allowed_to_us.push(piece);
-                }
+            Message::AllowedFast(piece)
+                if peer.allowed_to_us.len() < MAX_ALLOWED && !peer.allowed_to_us.contains(&piece) =>
+            {
+                peer.allowed_to_us.push(piece);
             }
             Message::RejectRequest(block) => {
                 peer.rejections = peer.rejections.saturating_add(1);
@@ -558,13 +557,7 @@ impl Torrent {
     }
 
     /// A piece is here: tell everybody, and lose interest in those who have nothing else.
-    fn announce_piece(
-        &mut self,
-        now: Instant,
-        shared: &mut Shared,
-        piece: PieceIndex,
-        senders: &[Option<Sender>],
-    ) {
+    fn announce_piece(&mut self, now: Instant, shared: &mut Shared, piece: PieceIndex, senders: &[Option<Sender>]) {
         let Some(transfer) = &self.transfer else { return };
         for (number, sender) in (0u32..).zip(senders) {
             if let Some(peer) = sender.and_then(|sender| self.peers.get_mut(&sender.key))

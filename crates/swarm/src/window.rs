@@ -6,6 +6,8 @@ const INITIAL: usize = 16;
 const MINIMUM: usize = 4;
 /// What is kept outstanding, in tenths of a second of the peer's rate.
 const TENTHS: u64 = 20;
+/// Bytes of a request.
+const BLOCK: u64 = unchoke_core::BLOCK_LEN as u64;
 
 /// The request window of one peer.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Window {
         }
         self.last_rate = rate;
         if !self.opening {
-            let wanted = rate.saturating_mul(TENTHS) / 10 / u64::from(unchoke_core::BLOCK_LEN);
+            let wanted = rate.saturating_mul(TENTHS) / (10 * BLOCK);
             self.size = usize::try_from(wanted).unwrap_or(usize::MAX).clamp(MINIMUM, limit.max(MINIMUM));
         }
     }

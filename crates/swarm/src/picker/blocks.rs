@@ -133,13 +133,7 @@ impl Blocks {
         self.pick_where(ask, budget, out, |_| true);
     }
 
-    fn pick_where(
-        &mut self,
-        ask: PickFor<'_>,
-        budget: usize,
-        out: &mut Vec<Block>,
-        wanted: impl Fn(&Started) -> bool,
-    ) {
+    fn pick_where(&mut self, ask: PickFor<'_>, budget: usize, out: &mut Vec<Block>, wanted: impl Fn(&Started) -> bool) {
         if self.free == 0 {
             return;
         }
