@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Addresses that one torrent keeps.
 const MAX_KNOWN: usize = 1000;
-/// The wait after the first failure; it doubles with each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// Half the wait after the first failure; it doubles with each further one.
+const HALF_FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait.
 const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// Failures in a row after which an address is forgotten.
@@ -93,8 +93,13 @@ impl PeerList {
             self.known.remove(&address);
             return;
         }
-        let doubled = (FIRST_RETRY / 2).saturating_mul(1 << candidate.failures.min(12));
+        let doubled = HALF_FIRST_RETRY.saturating_mul(1 << candidate.failures.min(12));
         candidate.next_try = now.checked_add(doubled.min(LAST_RETRY));
+    }
+
+    #[cfg(test)]
+    fn next_try(&self) -> Option<Instant> {
+        self.known.values().filter(|candidate| !candidate.in_use).filter_map(|candidate| candidate.next_try).min()
     }
 
     /// The number of addresses known.
