@@ -1,0 +1,81 @@
+//! What can go wrong with a store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use unchoke_core::{Block, DiskError, PieceIndex};
+
+/// A store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}{}", .path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default())]
+pub struct StorageError {
+    kind: StorageErrorKind,
+    path: Option<PathBuf>,
+    #[source]
+    source: Option<io::Error>,
+}
+
+/// The kinds of [`StorageError`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageErrorKind {
+    /// There is no room left.
+    #[error("no space left")]
+    Full,
+    /// The data is not there.
+    #[error("data missing")]
+    Missing,
+    /// The operating system refused.
+    #[error("i/o failure")]
+    Io,
+    /// The caller named a block that the torrent does not have.
+    #[error("block {0} is outside the torrent")]
+    OutOfRange(Block),
+    /// The caller wanted to write to a piece that is committed.
+    #[error("piece {0} is committed and must not be overwritten")]
+    Committed(PieceIndex),
+    /// The path leads through a symbolic link, or to something that is not a file.
+    #[error("path leaves the folder")]
+    Escapes,
+}
+
+impl StorageError {
+    pub(crate) fn new(kind: StorageErrorKind) -> Self {
+        Self { kind, path: None, source: None }
+    }
+
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                StorageErrorKind::Full
+            }
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StorageErrorKind::Missing,
+            io::ErrorKind::FilesystemLoop | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                StorageErrorKind::Escapes
+            }
+            _ => StorageErrorKind::Io,
+        };
+        Self { kind, path: Some(path.to_owned()), source: Some(source) }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> StorageErrorKind {
+        self.kind
+    }
+
+    /// The file that it went wrong with, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+impl From<&StorageError> for DiskError {
+    fn from(error: &StorageError) -> Self {
+        match error.kind {
+            StorageErrorKind::Full => Self::Full,
+            StorageErrorKind::Missing => Self::Missing,
+            _ => Self::Io,
+        }
+    }
+}

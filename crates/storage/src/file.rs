@@ -1,0 +1,290 @@
+//! Pieces in files.
+
+mod positioned;
+mod state;
+mod tree;
+
+use crate::error::{StorageError, StorageErrorKind};
+use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use state::StateFiles;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tree::Mode;
+use unchoke_core::{Bitfield, Block, PieceIndex};
+use unchoke_metainfo::{FileEntry, Info};
+
+/// Files kept open per torrent.
+const MAX_OPEN: usize = 128;
+
+/// Keeps torrents as files below one folder, under their own names, with their state in `.unchoke/`.
+#[derive(Clone, Debug)]
+pub struct FileStorage {
+    root: PathBuf,
+    access: Access,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl FileStorage {
+    /// A store in this folder, which is made when it is first written to.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), access: Access::ReadWrite }
+    }
+
+    /// A store in this folder that writes nothing, not even its state: everything is hashed at each start.
+    #[must_use]
+    pub fn read_only(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), access: Access::ReadOnly }
+    }
+}
+
+impl Storage for FileStorage {
+    fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError> {
+        // A torrent of that name could forge the state of others.
+        if info.layout().root_name().eq_ignore_ascii_case(state::FOLDER) {
+            return Err(StorageError::new(StorageErrorKind::Escapes));
+        }
+        let pieces = info.geometry().piece_count();
+        Ok(Arc::new(FileTorrent {
+            root: self.root.clone(),
+            access: self.access,
+            open: Mutex::new(BTreeMap::new()),
+            state: Mutex::new(State {
+                files: StateFiles::new(&self.root, &info.info_hashes(), pieces),
+                committed: Bitfield::new(pieces),
+                dirty: BTreeSet::new(),
+            }),
+            syncing: Mutex::new(()),
+            info: Arc::clone(info),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct FileTorrent {
+    root: PathBuf,
+    info: Arc<Info>,
+    access: Access,
+    open: Mutex<BTreeMap<usize, Handle>>,
+    state: Mutex<State>,
+    /// Held during a sync, so that an older one never replaces the resume data of a newer one.
+    syncing: Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle {
+    file: Arc<File>,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+struct State {
+    files: StateFiles,
+    committed: Bitfield,
+    /// Files written to since the last sync.
+    dirty: BTreeSet<usize>,
+}
+
+impl FileTorrent {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, number: usize) -> Result<&FileEntry, StorageError> {
+        self.info.layout().files().get(number).ok_or_else(|| StorageError::new(StorageErrorKind::Missing))
+    }
+
+    fn fault(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+        let path = self.root.join(path);
+        move |error| StorageError::io(&path, error)
+    }
+
+    /// The open file, opened if it is not yet.
+    fn file(&self, number: usize, mode: Mode) -> Result<Arc<File>, StorageError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = open.get(&number).filter(|handle| mode == Mode::Read || handle.mode != Mode::Read) {
+            return Ok(Arc::clone(&handle.file));
+        }
+        let entry = self.entry(number)?;
+        let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+        let file = tree::open(&self.root, &path, mode).map_err(self.fault(&entry.to_path_buf()))?;
+        if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() < entry.length()) {
+            file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
+        }
+        if open.len() >= MAX_OPEN {
+            open.pop_first();
+        }
+        let file = Arc::new(file);
+        open.insert(number, Handle { file: Arc::clone(&file), mode });
+        Ok(file)
+    }
+
+    /// Whether every byte of the piece lies within a file that is there.
+    fn is_covered(&self, lengths: &[Option<u64>], piece: PieceIndex) -> bool {
+        let geometry = self.info.geometry();
+        let (Some(offset), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
+            return false;
+        };
+        self.info.layout().spans(offset, length.into()).all(|span| {
+            let padding = self.entry(span.file).is_ok_and(FileEntry::is_padding);
+            let there = lengths.get(span.file).copied().flatten();
+            padding || there.is_some_and(|there| span.offset.saturating_add(span.len) <= there)
+        })
+    }
+
+    /// Makes the files that have no bytes, which no piece ever touches.
+    fn make_empty_files(&self) -> Result<(), StorageError> {
+        for (number, entry) in self.info.layout().files().iter().enumerate() {
+            if entry.length() == 0 && !entry.is_padding() {
+                self.file(number, Mode::Write)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TorrentStorage for FileTorrent {
+    fn recover(&self) -> Result<Recovered, StorageError> {
+        let lengths: Vec<Option<u64>> = self.info.layout().files().iter().map(|entry| {
+            let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+            tree::length(&self.root, &path)
+        }).collect();
+        let mut state = self.state();
+        let saved = match self.access {
+            Access::ReadWrite => state.files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
+            Access::ReadOnly => None,
+        };
+        let covered = |piece: &PieceIndex| self.is_covered(&lengths, *piece);
+        let mut recovered = Recovered::default();
+        match saved {
+            Some(saved) => {
+                recovered.verified = saved.durable.iter().filter(covered).collect();
+                recovered.suspects =
+                    saved.journal.iter().filter(|piece| !saved.durable.contains(*piece)).filter(covered).collect();
+            }
+            None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
+        }
+        for piece in &recovered.verified {
+            state.committed.insert(*piece);
+        }
+        Ok(recovered)
+    }
+
+    fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
+        let offset = self.info.geometry().block_offset(block).filter(|_| buf.len() == block.length as usize);
+        let offset = offset.ok_or_else(|| StorageError::new(StorageErrorKind::OutOfRange(block)))?;
+        let mut rest = buf;
+        for span in self.info.layout().spans(offset, block.length.into()) {
+            let length = usize::try_from(span.len).unwrap_or(usize::MAX).min(rest.len());
+            let (part, next) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = next;
+            let entry = self.entry(span.file)?;
+            if entry.is_padding() {
+                part.fill(0);
+                continue;
+            }
+            let file = self.file(span.file, Mode::Read)?;
+            positioned::read(&file, span.offset, part).map_err(self.fault(&entry.to_path_buf()))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
+        check_write(self.info.geometry(), piece, offset, data)?;
+        if self.access == Access::ReadOnly {
+            let refused = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+            return Err(StorageError::io(&self.root, refused));
+        }
+        if self.state().committed.contains(piece) {
+            return Err(StorageError::new(StorageErrorKind::Committed(piece)));
+        }
+        let total: usize = data.iter().map(|slice| slice.len()).sum();
+        let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
+        let mut slices: &[IoSlice<'_>] = data;
+        let mut skip = 0;
+        let mut touched = Vec::new();
+        for span in self.info.layout().spans(start, u64::try_from(total).unwrap_or(u64::MAX)) {
+            let mut part = Vec::new();
+            let mut wanted = usize::try_from(span.len).unwrap_or(usize::MAX);
+            while let Some((first, others)) = slices.split_first().filter(|_| wanted > 0) {
+                let left = first.get(skip..).unwrap_or_default();
+                let taken = left.len().min(wanted);
+                part.push(IoSlice::new(left.get(..taken).unwrap_or_default()));
+                wanted = wanted.saturating_sub(taken);
+                if taken == left.len() {
+                    (slices, skip) = (others, 0);
+                } else {
+                    skip = skip.saturating_add(taken);
+                }
+            }
+            let entry = self.entry(span.file)?;
+            if !entry.is_padding() {
+                let file = self.file(span.file, Mode::Write)?;
+                positioned::write(&file, span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
+                touched.push(span.file);
+            }
+        }
+        self.state().dirty.extend(touched);
+        Ok(())
+    }
+
+    fn commit(&self, piece: PieceIndex) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.committed.contains(piece) {
+            return Ok(());
+        }
+        if self.access == Access::ReadWrite {
+            state.files.append(piece).map_err(self.fault(Path::new(state::FOLDER)))?;
+        }
+        state.committed.insert(piece);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        if self.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, dirty) = {
+            let mut state = self.state();
+            (state.committed.clone(), std::mem::take(&mut state.dirty))
+        };
+        if before.is_full() {
+            self.make_empty_files()?;
+        }
+        let synced = dirty.iter().try_for_each(|number| {
+            let file = self.file(*number, Mode::Write)?;
+            file.sync_data().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
+        });
+        let mut state = self.state();
+        if let Err(error) = synced {
+            state.dirty.extend(dirty);
+            return Err(error);
+        }
+        // What was discarded meanwhile is not named, and what was committed meanwhile stays in the journal.
+        let (mut durable, mut since) = (before.clone(), Bitfield::new(before.len()));
+        before.iter().filter(|piece| !state.committed.contains(*piece)).for_each(|piece| {
+            durable.remove(piece);
+        });
+        state.committed.iter().filter(|piece| !before.contains(*piece)).for_each(|piece| {
+            since.insert(piece);
+        });
+        state.files.save(&durable, &since).map_err(self.fault(Path::new(state::FOLDER)))
+    }
+
+    fn discard(&self, piece: PieceIndex) -> Result<(), StorageError> {
+        self.state().committed.remove(piece);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

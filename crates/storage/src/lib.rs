@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)
+)]
+
+pub mod contract;
+mod error;
+mod file;
+mod job;
+mod memory;
+mod store;
+
+pub use error::{StorageError, StorageErrorKind};
+pub use file::FileStorage;
+pub use job::run;
+pub use memory::MemoryStorage;
+pub use store::{Recovered, Storage, TorrentStorage};

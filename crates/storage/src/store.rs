@@ -1,0 +1,77 @@
+//! The contract of a store.
+
+use crate::error::{StorageError, StorageErrorKind};
+use std::io::IoSlice;
+use std::sync::Arc;
+use unchoke_core::{Block, Geometry, PieceIndex};
+use unchoke_metainfo::Info;
+
+/// Opens the stores of torrents.
+pub trait Storage: Send + Sync {
+    /// Opens the store of one torrent.
+    ///
+    /// # Errors
+    /// If the place cannot be reached.
+    fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError>;
+}
+
+/// What a store holds when it is opened.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Pieces that were committed and made durable.
+    pub verified: Vec<PieceIndex>,
+    /// Pieces that may be there. They must be hashed before they count.
+    pub suspects: Vec<PieceIndex>,
+}
+
+/// The store of one torrent: addressed by piece, positioned, blocking. Calls may come from several threads at a time.
+pub trait TorrentStorage: Send + Sync {
+    /// What is held. Called once, before anything else.
+    ///
+    /// # Errors
+    /// If the state of an earlier run cannot be read although it is there.
+    fn recover(&self) -> Result<Recovered, StorageError>;
+
+    /// Reads a block; `buf` is as long as the block.
+    ///
+    /// # Errors
+    /// [`Missing`](crate::StorageErrorKind::Missing) if it was never written.
+    fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Writes bytes of a piece, from `offset` of it.
+    ///
+    /// # Errors
+    /// [`Committed`](crate::StorageErrorKind::Committed) if the piece is committed: what has been verified is never overwritten.
+    fn write(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError>;
+
+    /// The piece, which has been written in full, has hashed right.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    fn commit(&self, piece: PieceIndex) -> Result<(), StorageError>;
+
+    /// Makes everything durable that was committed before the call, and then notes that it is.
+    ///
+    /// # Errors
+    /// If that is not possible; nothing is noted then.
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// The piece hashed wrong, or is no longer wanted.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    fn discard(&self, piece: PieceIndex) -> Result<(), StorageError>;
+}
+
+/// Refuses writes that do not fit into their piece.
+pub(crate) fn check_write(
+    geometry: &Geometry,
+    piece: PieceIndex,
+    offset: u32,
+    data: &[IoSlice<'_>],
+) -> Result<(), StorageError> {
+    let total: usize = data.iter().map(|slice| slice.len()).sum();
+    let block = Block { piece, offset, length: u32::try_from(total).unwrap_or(u32::MAX) };
+    if geometry.contains(block) { Ok(()) } else { Err(StorageError::new(StorageErrorKind::OutOfRange(block))) }
+}
