@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(&*name, "a~1");
         let (again, name) = tree.dir(NameTree::ROOT, "A");
         assert!(id == again && &*name == "a~1");
-        assert_eq!(tree.file(NameTree::ROOT, "a~1".into()), "a~2");
+        assert_eq!(tree.file(NameTree::ROOT, "a~1".into()), "a~1~2");
     }
 
     #[test]
