@@ -1,0 +1,148 @@
+use super::*;
+use crate::run;
+use unchoke_core::hash::sha1;
+use unchoke_core::{DiskOutcome, DiskWork};
+
+const PIECE: u32 = 32 * 1024;
+
+fn content(length: u64) -> Vec<u8> {
+    (0..length).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 7) as u8).collect()
+}
+
+/// A torrent of these files, with the hashes of `content`.
+fn info(name: &str, files: &[(&str, u64)]) -> Arc<Info> {
+    let total = files.iter().map(|(_, length)| length).sum();
+    let hashes: Vec<u8> = content(total).chunks(PIECE as usize).flat_map(|piece| *sha1(piece).as_bytes()).collect();
+    let raw = unchoke_bencode::encode(|value| {
+        value.dict(|info| {
+            info.entry("files", |value| {
+                value.list(|list| {
+                    for (path, length) in files {
+                        list.item(|item| {
+                            item.dict(|file| {
+                                file.int("length", i64::try_from(*length).unwrap());
+                                file.entry("path", |path_value| {
+                                    path_value.list(|steps| path.split('/').for_each(|step| steps.bytes(step)))
+                                });
+                            })
+                        });
+                    }
+                })
+            });
+            info.bytes("name", name);
+            info.int("piece length", PIECE.into());
+            info.bytes("pieces", &hashes);
+        })
+    });
+    Arc::new(Info::from_bytes(raw).unwrap())
+}
+
+fn store_piece(store: &dyn TorrentStorage, info: &Info, piece: PieceIndex) {
+    let geometry = info.geometry();
+    let start = geometry.piece_offset(piece).unwrap() as usize;
+    let bytes = content(geometry.total_len())[start..start + geometry.piece_len(piece).unwrap() as usize].to_vec();
+    let expected = info.piece_hash(piece).unwrap();
+    let work = DiskWork::Store { piece, expected, data: vec![bytes.into()], digests: false };
+    assert_eq!(run(store, geometry, &work), DiskOutcome::Verified { blocks: Vec::new() });
+}
+
+#[test]
+fn keeps_the_contract() {
+    let root = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    crate::contract::check(|geometry| {
+        count.set(count.get() + 1);
+        let info = info("t", &[("a", 40_000), ("d/b", 0), ("d/c", geometry.total_len() - 40_000)]);
+        FileStorage::new(root.path().join(count.get().to_string())).open(&info).unwrap()
+    });
+}
+
+#[test]
+fn whole_files_come_out() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 10), ("empty", 0), ("d/b", 70_000), ("c", 50_000)]);
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    assert_eq!(store.recover().unwrap(), Recovered::default());
+    info.geometry().pieces().rev().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    store.sync().unwrap();
+    let read = |path: &str| std::fs::read(root.path().join("t").join(path)).unwrap();
+    assert!([read("a"), read("d/b"), read("c")].concat() == content(120_010));
+    assert!(read("empty").is_empty());
+}
+
+#[test]
+fn after_a_kill_only_what_the_journal_names_is_suspected() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 200_000)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let store = open();
+    store.recover().unwrap();
+    store_piece(store.as_ref(), &info, PieceIndex(0));
+    store_piece(store.as_ref(), &info, PieceIndex(3));
+    store.sync().unwrap();
+    store_piece(store.as_ref(), &info, PieceIndex(5));
+    drop(store);
+    let recovered = open().recover().unwrap();
+    assert_eq!(recovered.verified, [PieceIndex(0), PieceIndex(3)]);
+    assert_eq!(recovered.suspects, [PieceIndex(5)]);
+}
+
+#[test]
+fn what_was_deleted_is_not_vouched_for() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 65_536), ("b", 65_536)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let store = open();
+    store.recover().unwrap();
+    info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    store.sync().unwrap();
+    std::fs::remove_file(root.path().join("t/b")).unwrap();
+    assert_eq!(open().recover().unwrap().verified, [PieceIndex(0), PieceIndex(1)]);
+}
+
+#[test]
+fn files_without_state_are_suspected_where_they_reach() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 100_000)]);
+    std::fs::create_dir(root.path().join("t")).unwrap();
+    std::fs::write(root.path().join("t/a"), &content(100_000)[..70_000]).unwrap();
+    for storage in [FileStorage::new(root.path()), FileStorage::read_only(root.path())] {
+        let recovered = storage.open(&info).unwrap().recover().unwrap();
+        assert_eq!((recovered.verified.len(), recovered.suspects.len()), (0, 2));
+    }
+    let store = FileStorage::read_only(root.path()).open(&info).unwrap();
+    let before = std::fs::read_dir(root.path()).unwrap().count();
+    store.commit(PieceIndex(0)).unwrap();
+    store.sync().unwrap();
+    assert!(store.write(PieceIndex(1), 0, &[IoSlice::new(b"x")]).is_err());
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), before);
+}
+
+#[test]
+fn no_torrent_may_pose_as_the_state_folder() {
+    let root = tempfile::tempdir().unwrap();
+    for name in [".unchoke", ".UNCHOKE"] {
+        let opened = FileStorage::new(root.path()).open(&info(name, &[("x.resume", 10)]));
+        assert_eq!(opened.err().map(|error| error.kind()), Some(StorageErrorKind::Escapes));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_below_the_folder_is_not_followed() {
+    let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(outside.path(), root.path().join("t")).unwrap();
+    let info = info("t", &[("a", 100)]);
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    let error = store.write(PieceIndex(0), 0, &[IoSlice::new(b"x")]).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Escapes);
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_device_is_reported_as_full() {
+    let file = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = positioned::write(&file, 0, &mut [IoSlice::new(b"x")]).unwrap_err();
+    assert_eq!(StorageError::io(Path::new("x"), error).kind(), StorageErrorKind::Full);
+}
