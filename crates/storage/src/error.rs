@@ -49,9 +49,7 @@ impl StorageError {
                 StorageErrorKind::Full
             }
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StorageErrorKind::Missing,
-            io::ErrorKind::FilesystemLoop | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-                StorageErrorKind::Escapes
-            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => StorageErrorKind::Escapes,
             _ => StorageErrorKind::Io,
         };
         Self { kind, path: Some(path.to_owned()), source: Some(source) }

@@ -153,10 +153,16 @@ impl FileTorrent {
 
 impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
-        let lengths: Vec<Option<u64>> = self.info.layout().files().iter().map(|entry| {
-            let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
-            tree::length(&self.root, &path)
-        }).collect();
+        let lengths: Vec<Option<u64>> = self
+            .info
+            .layout()
+            .files()
+            .iter()
+            .map(|entry| {
+                let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+                tree::length(&self.root, &path)
+            })
+            .collect();
         let mut state = self.state();
         let saved = match self.access {
             Access::ReadWrite => state.files.load().map_err(self.fault(Path::new(state::FOLDER)))?,

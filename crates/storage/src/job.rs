@@ -5,7 +5,9 @@ use crate::store::TorrentStorage;
 use bytes::Bytes;
 use std::io::IoSlice;
 use unchoke_core::hash::sha1;
-use unchoke_core::{BLOCK_LEN, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceHash, PieceIndex, Sha1, Sha1Hash};
+use unchoke_core::{
+    BLOCK_LEN, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceHash, PieceIndex, Sha1, Sha1Hash,
+};
 
 /// Bytes read at a time when a piece is checked.
 const READ: u32 = 512 * 1024;

@@ -186,6 +186,9 @@ mod tests {
         let saved = files(root.path()).load().unwrap().unwrap();
         assert_eq!(saved.durable.iter().collect::<Vec<_>>(), [PieceIndex(1)]);
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
-        assert!(StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200).load().unwrap().unwrap().durable.count() == 0);
+        assert!(
+            StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200).load().unwrap().unwrap().durable.count()
+                == 0
+        );
     }
 }
