@@ -48,7 +48,8 @@ pub enum Event {
         /// What followed it.
         payload: Bytes,
     },
-    /// The peer took back the request for a block that was waiting to be sent; it has been taken off the queue.
+    /// The peer took back the request for a block that was waiting to be sent; it has been taken off the queue. A request that is taken
+    /// back before it was reported is never reported, and the message is reported as it is if the block is not waiting.
     Cancelled(Block),
 }
 
@@ -75,8 +76,8 @@ pub struct Connection {
     /// How much of `control` the peer has provoked.
     answers: usize,
     events: VecDeque<Event>,
-    /// Requests among `events`.
-    reported_requests: usize,
+    /// Requests among `events`, in their order; those that the peer has taken back since are gone.
+    reported: VecDeque<Option<Block>>,
     choking: bool,
     /// The peer has said which pieces it has.
     told: bool,
@@ -135,7 +136,7 @@ impl Connection {
             control: BytesMut::new(),
             answers: 0,
             events: VecDeque::new(),
-            reported_requests: 0,
+            reported: VecDeque::new(),
             choking: true,
             told: false,
             partial: false,
@@ -343,10 +344,15 @@ impl Connection {
             Message::Request(block) => return self.handle_request(*block),
             Message::Cancel(block) => {
                 self.check_block(*block)?;
-                // Without the fast extension nothing may be answered. A request that is not in the queue is on its way or was rejected.
                 if self.uploads.cancel(*block) {
                     self.reject(*block);
                     self.events.push_back(Event::Cancelled(*block));
+                    return Ok(());
+                }
+                if let Some(request) = self.reported.iter_mut().find(|request| **request == Some(*block)) {
+                    *request = None;
+                    self.reject(*block);
+                    return Ok(());
                 }
             }
             Message::RejectRequest(block) => self.check_block(*block)?,
@@ -375,8 +381,8 @@ impl Connection {
         let limit = self.config.max_queued_requests;
         if !self.may_serve(block) {
             self.reject(block);
-        } else if self.uploads.len().saturating_add(self.reported_requests) < limit {
-            self.reported_requests = self.reported_requests.saturating_add(1);
+        } else if self.uploads.len().saturating_add(self.reported.len()) < limit {
+            self.reported.push_back(Some(block));
             self.events.push_back(Event::Message(Message::Request(block)));
         } else if self.supports_fast() {
             self.reject(block);
@@ -505,17 +511,14 @@ impl StreamProtocol for Connection {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        let event = match self.events.pop_front() {
-            Some(event) => event,
-            None => {
-                let (name, event) = self.registry.poll_event()?;
-                Event::Extension { name, event }
+        while let Some(event) = self.events.pop_front() {
+            let is_request = matches!(event, Event::Message(Message::Request(_)));
+            if !is_request || self.reported.pop_front().flatten().is_some() {
+                return Some(event);
             }
-        };
-        if matches!(event, Event::Message(Message::Request(_))) {
-            self.reported_requests = self.reported_requests.saturating_sub(1);
         }
-        Some(event)
+        let (name, event) = self.registry.poll_event()?;
+        Some(Event::Extension { name, event })
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
