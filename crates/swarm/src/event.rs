@@ -103,6 +103,27 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The torrent that it is about.
+    #[must_use]
+    pub fn torrent(&self) -> Option<TorrentKey> {
+        match self {
+            Self::Metadata { torrent, .. }
+            | Self::Checked { torrent, .. }
+            | Self::PieceVerified { torrent, .. }
+            | Self::PieceFailed { torrent, .. }
+            | Self::Completed { torrent }
+            | Self::Synced { torrent }
+            | Self::StorageFailed { torrent, .. }
+            | Self::StorageRecovered { torrent }
+            | Self::PeerConnected { torrent, .. }
+            | Self::PeerDisconnected { torrent, .. }
+            | Self::PeerBanned { torrent, .. }
+            | Self::Extension { torrent, .. } => Some(*torrent),
+        }
+    }
+}
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -85,6 +85,18 @@ impl Session {
         key
     }
 
+    /// The key that the next torrent to be added will have.
+    #[must_use]
+    pub fn next_torrent_key(&self) -> TorrentKey {
+        TorrentKey(self.next_torrent)
+    }
+
+    /// The torrent that a connection belongs to, once its handshake has come.
+    #[must_use]
+    pub fn torrent_of(&self, peer: PeerKey) -> Option<TorrentKey> {
+        self.shared.owners.get(&peer).copied()
+    }
+
     /// Removes a torrent and closes its connections. False if there is none of this key.
     pub fn remove_torrent(&mut self, now: Instant, torrent: TorrentKey) -> bool {
         let Some(mut removed) = self.torrents.remove(&torrent) else { return false };

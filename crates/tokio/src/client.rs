@@ -1,0 +1,308 @@
+//! A client: one session, its sockets, its disk pool, its clock.
+
+use crate::connection;
+use crate::disk;
+use crate::engine::{Engine, Request, TorrentTasks};
+use crate::torrent::{AddTorrent, Torrent};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinSet;
+use unchoke_core::{PeerId, Seed};
+use unchoke_metainfo::Info;
+use unchoke_storage::{Storage, StorageError, TorrentStorage};
+use unchoke_swarm::{Content, Direction, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams};
+
+/// The wait after the system refused to accept a connection, say for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A BitTorrent client on tokio. Dropping it ends its connections; [`shutdown`](Self::shutdown) also makes all state durable.
+pub struct Client {
+    engine: Arc<Engine>,
+    local: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug, Default)]
+pub struct ClientBuilder {
+    config: SessionConfig,
+    listen: Option<SocketAddr>,
+    disk_threads: Option<usize>,
+}
+
+/// Why a client could not be built or a torrent not be added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gave no thread or no entropy.
+    #[error("the system refused {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store cannot be opened or read.
+    #[error("storage")]
+    Storage(#[from] StorageError),
+    /// The client is shutting down.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+impl ClientBuilder {
+    /// Settings of the engine.
+    #[must_use]
+    pub fn config(mut self, config: SessionConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Accepts connections on this address, and opens them from it.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// Threads that hash and write. Default: one per core, at most four.
+    #[must_use]
+    pub fn disk_threads(mut self, threads: usize) -> Self {
+        self.disk_threads = Some(threads.max(1));
+        self
+    }
+
+    /// Starts the client. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, or the system is out of threads.
+    pub async fn build(mut self) -> Result<Client, ClientError> {
+        let listener = match self.listen {
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| ClientError::Listen { address, source })?)
+            }
+            None => None,
+        };
+        let local = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        self.config.listen_port = local.map(|local| local.port());
+        let system = |what| move |source| ClientError::System { what, source };
+        let session = Session::new(Instant::now(), self.config, &entropy().map_err(system("entropy"))?);
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let (disk, jobs) = std::sync::mpsc::channel();
+        let engine = Arc::new(Engine::new(session, requests, disk));
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        disk::start(&engine, jobs, self.disk_threads.unwrap_or_else(cores)).map_err(system("a thread"))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep_time(Arc::clone(&engine)));
+        tasks.spawn(serve_requests(Arc::clone(&engine), inbox, local));
+        if let Some(listener) = listener {
+            tasks.spawn(accept(Arc::clone(&engine), listener));
+        }
+        Ok(Client { engine, local, tasks })
+    }
+}
+
+fn entropy() -> io::Result<Seed> {
+    use rand::TryRng as _;
+    let mut bytes = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(Seed::new(bytes))
+}
+
+impl Client {
+    /// Settings to start from.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Its peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.engine.read(|core| core.session.peer_id())
+    }
+
+    /// Adds a torrent. What its store holds is found first; what may be there is hashed in the background.
+    ///
+    /// # Errors
+    /// If the store cannot be opened.
+    pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
+        let AddTorrent { info_hashes, info, storage, peers, picker, download_limit, upload_limit } = torrent;
+        let mut params = TorrentParams::from_hashes(info_hashes);
+        let mut tasks = TorrentTasks::new(Arc::clone(&storage));
+        if let Some(info) = info {
+            let (store, content) = open_store(storage, info).await?;
+            tasks.store = Some((store, *content.info.geometry()));
+            params.content = Some(content);
+        }
+        (params.picker, params.download_limit, params.upload_limit) = (picker, download_limit, upload_limit);
+        let key = self.engine.with(|core, now| {
+            // The first disk jobs of a torrent leave when it is added, so its tasks must be there under its key.
+            let key = core.session.next_torrent_key();
+            core.torrents.insert(key, tasks);
+            let added = core.session.add_torrent(now, params);
+            core.session.add_peers(now, added, &peers, PeerOrigin::Manual);
+            added
+        });
+        Ok(Torrent { engine: Arc::clone(&self.engine), key, info_hashes })
+    }
+
+    /// Removes a torrent after making its state durable. Its files stay.
+    ///
+    /// # Errors
+    /// If the state cannot be made durable; the torrent is removed all the same.
+    pub async fn remove(&self, torrent: &Torrent) -> Result<(), ClientError> {
+        let tasks = self.engine.with(|core, now| {
+            core.session.remove_torrent(now, torrent.key);
+            core.torrents.remove(&torrent.key)
+        });
+        match tasks.and_then(|tasks| tasks.store) {
+            Some((store, _)) => sync(store).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the limits over all torrents, in bytes per second; `None` is unlimited.
+    pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
+        self.engine.with(|core, now| core.session.set_limits(now, download, upload));
+    }
+
+    /// Ends all connections and makes all state durable.
+    ///
+    /// # Errors
+    /// The first store that could not be made durable; the others are tried all the same.
+    pub async fn shutdown(mut self) -> Result<(), ClientError> {
+        self.tasks.shutdown().await;
+        let torrents: Vec<TorrentTasks> = self.engine.with(|core, now| {
+            let keys: Vec<TorrentKey> = core.torrents.keys().copied().collect();
+            keys.iter().for_each(|key| {
+                core.session.remove_torrent(now, *key);
+            });
+            core.torrents.drain().map(|(_, tasks)| tasks).collect()
+        });
+        let mut result = Ok(());
+        for (store, _) in torrents.into_iter().filter_map(|tasks| tasks.store) {
+            result = result.and(sync(store).await);
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ClientError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ClientError::ShuttingDown)
+}
+
+async fn sync(store: Arc<dyn TorrentStorage>) -> Result<(), ClientError> {
+    Ok(blocking(move || store.sync()).await??)
+}
+
+async fn open_store(
+    storage: Arc<dyn Storage>,
+    info: Arc<Info>,
+) -> Result<(Arc<dyn TorrentStorage>, Content), ClientError> {
+    blocking(move || {
+        let store = storage.open(&info)?;
+        let recovered = store.recover()?;
+        let mut content = Content::new(info);
+        (content.verified, content.suspects) = (recovered.verified, recovered.suspects);
+        Ok((store, content))
+    })
+    .await?
+}
+
+/// Calls the engine at its deadlines.
+async fn keep_time(engine: Arc<Engine>) {
+    loop {
+        match engine.next_deadline() {
+            Some(at) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(at.into()) => {
+                        engine.with(|core, now| core.session.handle_timeout(now));
+                    }
+                    () = engine.deadline.notified() => {}
+                }
+            }
+            None => engine.deadline.notified().await,
+        }
+    }
+}
+
+/// Starts what needs a task of its own.
+async fn serve_requests(engine: Arc<Engine>, mut inbox: UnboundedReceiver<Request>, source: Option<SocketAddr>) {
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            request = inbox.recv() => match request {
+                Some(Request::Connect { torrent, address }) => {
+                    running.spawn(connection::open(Arc::clone(&engine), torrent, address, source));
+                }
+                Some(Request::Metadata { torrent, info }) => {
+                    running.spawn(take_metadata(Arc::clone(&engine), torrent, info));
+                }
+                None => return,
+            },
+            Some(_) = running.join_next() => {}
+        }
+    }
+}
+
+/// Opens the store of a torrent whose info dictionary has come from peers.
+async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::Bytes) {
+    let Some(storage) = engine.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.storage))) else {
+        return;
+    };
+    // An info dictionary that matches its hash and is no valid torrent cannot be helped: the torrent stays without metadata.
+    let Ok(info) = Info::from_bytes(info) else { return };
+    if let Ok((store, content)) = open_store(storage, Arc::new(info)).await {
+        engine.with(|core, now| {
+            if let Some(tasks) = core.torrents.get_mut(&torrent) {
+                tasks.store = Some((store, *content.info.geometry()));
+                core.session.handle_metadata(now, torrent, content);
+            }
+        });
+    }
+}
+
+async fn accept(engine: Arc<Engine>, listener: TcpListener) {
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    let engine = Arc::clone(&engine);
+                    running.spawn(async move {
+                        connection::run(&engine, stream, address, Direction::Incoming).await;
+                    });
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = running.join_next() => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One TCP connection: a task that reads and a task that writes.
+
+use crate::engine::{Engine, PeerTasks};
+use bytes::{BufMut as _, BytesMut};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, mpsc};
+use unchoke_core::{Block, Outgoing};
+use unchoke_storage::TorrentStorage;
+use unchoke_swarm::{Direction, Flow, PeerKey, TorrentKey};
+
+/// Bytes asked of the socket at a time.
+const READ: usize = 256 * 1024;
+/// Bytes gathered for the socket at a time.
+const WRITE: usize = 512 * 1024;
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Opens a connection, from `source` if that is set.
+pub(crate) async fn open(engine: Arc<Engine>, torrent: TorrentKey, address: SocketAddr, source: Option<SocketAddr>) {
+    match tokio::time::timeout(CONNECT, connect(address, source)).await {
+        Ok(Ok(stream)) => run(&engine, stream, address, Direction::Outgoing(torrent)).await,
+        _ => engine.with(|core, now| core.session.handle_connect_failed(now, torrent, address)),
+    }
+}
+
+async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4() && !source.ip().is_unspecified())
+    {
+        socket.bind(SocketAddr::new(source.ip(), 0))?;
+    }
+    socket.connect(address).await
+}
+
+/// Carries a connection until either side ends it.
+pub(crate) async fn run(engine: &Arc<Engine>, stream: TcpStream, address: SocketAddr, direction: Direction) {
+    // Without this small messages wait for acknowledgements; a socket that refuses still works.
+    let _ = stream.set_nodelay(true);
+    let (outgoing, queue) = mpsc::unbounded_channel();
+    let tasks = PeerTasks { outgoing, resume: Arc::new(Notify::new()), closed: Arc::new(Notify::new()) };
+    let (read, write) = stream.into_split();
+    let peer = engine.handle_connected(address, direction, tasks.clone());
+    tokio::select! {
+        () = read_all(engine, peer, read, &tasks.resume) => {}
+        _ = write_all(engine, peer, write, queue) => {}
+        () = tasks.closed.notified() => {}
+    }
+    engine.handle_closed(peer);
+}
+
+async fn read_all(engine: &Arc<Engine>, peer: PeerKey, stream: OwnedReadHalf, resume: &Notify) {
+    let mut input = BytesMut::new();
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        input.reserve(READ);
+        match stream.try_read_buf(&mut input) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return,
+        }
+        let flow = engine.handle_input(peer, &mut input);
+        if input.is_empty() {
+            // An idle connection holds no buffer.
+            input = BytesMut::new();
+        }
+        if flow == Flow::Pause {
+            resume.notified().await;
+        }
+    }
+}
+
+async fn write_all(
+    engine: &Arc<Engine>,
+    peer: PeerKey,
+    mut stream: OwnedWriteHalf,
+    mut queue: UnboundedReceiver<Outgoing>,
+) -> io::Result<()> {
+    let mut store: Option<Arc<dyn TorrentStorage>> = None;
+    while let Some(first) = queue.recv().await {
+        let mut batch = vec![first];
+        let mut size = batch.iter().map(Outgoing::wire_len).sum::<usize>();
+        while size < WRITE
+            && let Ok(next) = queue.try_recv()
+        {
+            size = size.saturating_add(next.wire_len());
+            batch.push(next);
+        }
+        if store.is_none() && batch.iter().any(|outgoing| matches!(outgoing, Outgoing::Piece { .. })) {
+            store = engine.torrent_of(peer).and_then(|torrent| engine.store_of(torrent));
+        }
+        let filled = fill(batch, size, store.clone()).await?;
+        filled.unreadable.into_iter().for_each(|block| engine.handle_unreadable(peer, block));
+        let mut rest = filled.bytes.as_ref();
+        while !rest.is_empty() {
+            let written = stream.write(rest).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = rest.get(written..).unwrap_or_default();
+            engine.handle_sent(peer, written);
+        }
+    }
+    Ok(())
+}
+
+struct Filled {
+    bytes: BytesMut,
+    unreadable: Vec<Block>,
+}
+
+/// Puts a batch together, with the blocks read from the store on a thread that may block.
+async fn fill(batch: Vec<Outgoing>, size: usize, store: Option<Arc<dyn TorrentStorage>>) -> io::Result<Filled> {
+    if batch.iter().all(|outgoing| matches!(outgoing, Outgoing::Bytes(_))) {
+        return Ok(put_together(batch, size, None));
+    }
+    tokio::task::spawn_blocking(move || put_together(batch, size, store.as_deref())).await.map_err(io::Error::other)
+}
+
+fn put_together(batch: Vec<Outgoing>, size: usize, store: Option<&dyn TorrentStorage>) -> Filled {
+    let mut filled = Filled { bytes: BytesMut::with_capacity(size), unreadable: Vec::new() };
+    for outgoing in batch {
+        match outgoing {
+            Outgoing::Bytes(bytes) => filled.bytes.put(bytes),
+            Outgoing::Piece { header, block } => {
+                let start = filled.bytes.len();
+                filled.bytes.put_slice(&header);
+                let body = filled.bytes.len();
+                filled.bytes.resize(body.saturating_add(block.length as usize), 0);
+                let into = filled.bytes.get_mut(body..).unwrap_or_default();
+                if store.is_none_or(|store| store.read(block, into).is_err()) {
+                    filled.bytes.truncate(start);
+                    filled.unreadable.push(block);
+                }
+            }
+            _ => {}
+        }
+    }
+    filled
+}

@@ -1,0 +1,185 @@
+//! The session behind a lock, and the way from its actions to the tasks that carry them out.
+
+use bytes::BytesMut;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Notify, broadcast, mpsc};
+use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, JobId, Outgoing};
+use unchoke_storage::{Storage, TorrentStorage};
+use unchoke_swarm::{Action, Direction, Event, Flow, PeerKey, Session, TorrentKey};
+
+/// Events kept for a subscriber that is slow; it is told how many it missed.
+const EVENTS: usize = 4096;
+
+/// The one engine of a client, shared by its tasks.
+pub(crate) struct Engine {
+    core: Mutex<Core>,
+    requests: mpsc::UnboundedSender<Request>,
+    disk: std::sync::mpsc::Sender<DiskJob>,
+    /// The deadline has changed.
+    pub(crate) deadline: Notify,
+}
+
+pub(crate) struct Core {
+    pub(crate) session: Session,
+    peers: HashMap<PeerKey, PeerTasks>,
+    pub(crate) torrents: HashMap<TorrentKey, TorrentTasks>,
+    armed: Option<Instant>,
+}
+
+/// What a connection's tasks listen to.
+#[derive(Clone)]
+pub(crate) struct PeerTasks {
+    pub(crate) outgoing: mpsc::UnboundedSender<Outgoing>,
+    pub(crate) resume: Arc<Notify>,
+    pub(crate) closed: Arc<Notify>,
+}
+
+pub(crate) struct TorrentTasks {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    pub(crate) events: broadcast::Sender<Arc<Event>>,
+}
+
+impl TorrentTasks {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, store: None, events: broadcast::channel(EVENTS).0 }
+    }
+}
+
+/// Something that wants a task of its own.
+pub(crate) enum Request {
+    Connect { torrent: TorrentKey, address: SocketAddr },
+    Metadata { torrent: TorrentKey, info: bytes::Bytes },
+}
+
+pub(crate) struct DiskJob {
+    pub(crate) job: JobId,
+    pub(crate) work: DiskWork,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        session: Session,
+        requests: mpsc::UnboundedSender<Request>,
+        disk: std::sync::mpsc::Sender<DiskJob>,
+    ) -> Self {
+        let core = Core { session, peers: HashMap::new(), torrents: HashMap::new(), armed: None };
+        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the session and carries out what follows from it.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let mut core = self.lock();
+        let result = work(&mut core, Instant::now());
+        self.carry_out(&mut core);
+        result
+    }
+
+    /// Looks at the session.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.lock())
+    }
+
+    pub(crate) fn handle_connected(&self, address: SocketAddr, direction: Direction, tasks: PeerTasks) -> PeerKey {
+        self.with(|core, now| {
+            let peer = core.session.handle_connected(now, address, direction);
+            core.peers.insert(peer, tasks);
+            peer
+        })
+    }
+
+    pub(crate) fn handle_input(&self, peer: PeerKey, input: &mut BytesMut) -> Flow {
+        self.with(|core, now| core.session.handle_input(now, peer, input))
+    }
+
+    pub(crate) fn handle_sent(&self, peer: PeerKey, bytes: usize) {
+        self.with(|core, now| core.session.handle_sent(now, peer, bytes));
+    }
+
+    pub(crate) fn handle_unreadable(&self, peer: PeerKey, block: Block) {
+        self.with(|core, now| core.session.handle_unreadable(now, peer, block));
+    }
+
+    pub(crate) fn handle_closed(&self, peer: PeerKey) {
+        self.with(|core, now| {
+            core.peers.remove(&peer);
+            core.session.handle_closed(now, peer);
+        });
+    }
+
+    pub(crate) fn handle_disk(&self, job: JobId, outcome: DiskOutcome) {
+        self.with(|core, now| core.session.handle_disk(now, job, outcome));
+    }
+
+    /// The store behind a connection, for its writer.
+    pub(crate) fn store_of(&self, torrent: TorrentKey) -> Option<Arc<dyn TorrentStorage>> {
+        self.read(|core| core.torrents.get(&torrent)?.store.as_ref().map(|(store, _)| Arc::clone(store)))
+    }
+
+    pub(crate) fn torrent_of(&self, peer: PeerKey) -> Option<TorrentKey> {
+        self.read(|core| core.session.torrent_of(peer))
+    }
+
+    /// The time of the next deadline; the caller is told of earlier ones through `deadline`.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let mut core = self.lock();
+        core.armed = core.session.poll_timeout();
+        core.armed
+    }
+
+    fn carry_out(&self, core: &mut Core) {
+        while let Some(action) = core.session.poll_action() {
+            // A receiver that is gone means that the client is being dropped; there is nothing left to carry out then.
+            match action {
+                Action::Connect { torrent, address } => {
+                    let _ = self.requests.send(Request::Connect { torrent, address });
+                }
+                Action::Close { peer } => {
+                    if let Some(tasks) = core.peers.remove(&peer) {
+                        tasks.closed.notify_one();
+                    }
+                }
+                Action::Resume { peer } => {
+                    if let Some(tasks) = core.peers.get(&peer) {
+                        tasks.resume.notify_one();
+                    }
+                }
+                Action::Send { peer, outgoing } => {
+                    if let Some(tasks) = core.peers.get(&peer) {
+                        let _ = tasks.outgoing.send(outgoing);
+                    }
+                }
+                Action::Disk { torrent, job, work } => {
+                    let store = core.torrents.get(&torrent).and_then(|tasks| tasks.store.clone());
+                    let _ = self.disk.send(DiskJob { job, work, store });
+                }
+                _ => {}
+            }
+        }
+        while let Some(event) = core.session.poll_event() {
+            let Some(tasks) = event.torrent().and_then(|torrent| core.torrents.get(&torrent)) else { continue };
+            if let Event::Metadata { torrent, info } = &event {
+                let _ = self.requests.send(Request::Metadata { torrent: *torrent, info: info.clone() });
+            }
+            let _ = tasks.events.send(Arc::new(event));
+        }
+        let deadline = core.session.poll_timeout();
+        let earlier = match (deadline, core.armed) {
+            (Some(deadline), Some(armed)) => deadline < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if earlier {
+            core.armed = deadline;
+            self.deadline.notify_one();
+        }
+    }
+}

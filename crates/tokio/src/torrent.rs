@@ -1,0 +1,142 @@
+//! A torrent of a client: how it is added, and the handle to it.
+
+use crate::engine::Engine;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+use unchoke_core::{Bitfield, InfoHashes};
+use unchoke_metainfo::{Info, Metainfo};
+use unchoke_storage::Storage;
+use unchoke_swarm::{Event, PeerInfo, PeerOrigin, PickerFactory, TorrentKey, TorrentState, TorrentStats};
+
+/// A torrent to add to a [`Client`](crate::Client).
+pub struct AddTorrent {
+    pub(crate) info_hashes: InfoHashes,
+    pub(crate) info: Option<Arc<Info>>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) picker: Option<PickerFactory>,
+    pub(crate) download_limit: Option<u64>,
+    pub(crate) upload_limit: Option<u64>,
+}
+
+impl AddTorrent {
+    /// A torrent of which all is known.
+    #[must_use]
+    pub fn from_metainfo(metainfo: &Metainfo, storage: impl Storage + 'static) -> Self {
+        Self { info: Some(Arc::clone(metainfo.info())), ..Self::from_hashes(metainfo.info_hashes(), storage) }
+    }
+
+    /// A torrent of which only the name is known, as from a magnet link; peers are asked for the rest.
+    #[must_use]
+    pub fn from_hashes(info_hashes: InfoHashes, storage: impl Storage + 'static) -> Self {
+        Self {
+            info_hashes,
+            info: None,
+            storage: Arc::new(storage),
+            peers: Vec::new(),
+            picker: None,
+            download_limit: None,
+            upload_limit: None,
+        }
+    }
+
+    /// Peers to try.
+    #[must_use]
+    pub fn peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.peers.extend(peers);
+        self
+    }
+
+    /// Chooses pieces in another way than rarest first.
+    #[must_use]
+    pub fn picker(mut self, picker: PickerFactory) -> Self {
+        self.picker = Some(picker);
+        self
+    }
+
+    /// Limits in bytes per second; `None` is unlimited.
+    #[must_use]
+    pub fn limits(mut self, download: Option<u64>, upload: Option<u64>) -> Self {
+        (self.download_limit, self.upload_limit) = (download, upload);
+        self
+    }
+}
+
+impl fmt::Debug for AddTorrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddTorrent").field("info_hashes", &self.info_hashes).finish_non_exhaustive()
+    }
+}
+
+/// A torrent of a client. Dropping the handle does not remove it.
+#[derive(Clone)]
+pub struct Torrent {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) key: TorrentKey,
+    pub(crate) info_hashes: InfoHashes,
+}
+
+impl Torrent {
+    /// What names it.
+    #[must_use]
+    pub fn info_hashes(&self) -> InfoHashes {
+        self.info_hashes
+    }
+
+    /// Figures; `None` once it is removed.
+    #[must_use]
+    pub fn stats(&self) -> Option<TorrentStats> {
+        self.engine.read(|core| core.session.stats(self.key))
+    }
+
+    /// Figures of its peers.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.engine.read(|core| core.session.peers(self.key))
+    }
+
+    /// The pieces that are verified and written; `None` until the metadata is known.
+    #[must_use]
+    pub fn verified(&self) -> Option<Bitfield> {
+        self.engine.read(|core| core.session.verified(self.key).cloned())
+    }
+
+    /// What happens from now on. `None` once it is removed. A subscriber that does not keep up is told how much it missed.
+    #[must_use]
+    pub fn events(&self) -> Option<broadcast::Receiver<Arc<Event>>> {
+        self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.events.subscribe()))
+    }
+
+    /// Tells of peers.
+    pub fn add_peers(&self, peers: &[SocketAddr]) {
+        self.engine.with(|core, now| core.session.add_peers(now, self.key, peers, PeerOrigin::Manual));
+    }
+
+    /// Sets limits in bytes per second; `None` is unlimited.
+    pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
+        self.engine.with(|core, now| core.session.set_torrent_limits(now, self.key, download, upload));
+    }
+
+    /// Waits until every piece is verified and written. False if the torrent was removed before.
+    pub async fn completed(&self) -> bool {
+        let Some(mut events) = self.events() else { return false };
+        loop {
+            match self.stats() {
+                Some(stats) if stats.state == TorrentState::Seeding => return true,
+                Some(_) => {}
+                None => return false,
+            }
+            if matches!(events.recv().await, Err(broadcast::error::RecvError::Closed)) {
+                return false;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Torrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Torrent").field("info_hashes", &self.info_hashes).finish_non_exhaustive()
+    }
+}
