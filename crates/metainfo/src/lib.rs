@@ -2,12 +2,14 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod builder;
 pub mod error;
 pub mod info;
 pub mod layout;
 pub mod metainfo;
 mod path;
 
+pub use builder::{BuildError, Builder, PieceHasher, recommended_piece_length};
 pub use error::{ErrorKind, MetainfoError, Warning};
 pub use info::Info;
 pub use layout::{FileEntry, Layout, Span};
