@@ -6,6 +6,7 @@ pub mod builder;
 pub mod error;
 pub mod info;
 pub mod layout;
+pub mod magnet;
 pub mod metainfo;
 mod path;
 
@@ -13,4 +14,5 @@ pub use builder::{BuildError, Builder, PieceHasher, recommended_piece_length};
 pub use error::{ErrorKind, MetainfoError, Warning};
 pub use info::Info;
 pub use layout::{FileEntry, Layout, Span};
+pub use magnet::{MagnetError, MagnetErrorKind, MagnetLink};
 pub use metainfo::{Metainfo, Node, Parts};
