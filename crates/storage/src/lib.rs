@@ -2,12 +2,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation))]
 
 pub mod contract;
+mod create;
 mod error;
 mod file;
 mod job;
 mod memory;
 mod store;
 
+pub use create::{CreateError, create};
 pub use error::{StorageError, StorageErrorKind};
 pub use file::FileStorage;
 pub use job::run;

@@ -1,0 +1,76 @@
+//! Clients that talk to one another over loopback sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use unchoke_metainfo::Metainfo;
+use unchoke_storage::{FileStorage, create};
+use unchoke_tokio::{AddTorrent, Client};
+
+fn local() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn content(root: &Path) -> Metainfo {
+    let folder = root.join("content");
+    std::fs::create_dir_all(folder.join("deep")).unwrap();
+    for (name, length) in [("a.bin", 3_000_001_usize), ("deep/b.bin", 70_000), ("empty", 0), ("z.bin", 1_234_567)] {
+        let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + at / 251) as u8).collect();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    create(&folder, 65_536, |builder| builder, |_, _| {}).unwrap()
+}
+
+fn same(left: &Path, right: &Path) {
+    for name in ["a.bin", "deep/b.bin", "empty", "z.bin"] {
+        assert!(
+            std::fs::read(left.join("content").join(name)).unwrap()
+                == std::fs::read(right.join("content").join(name)).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+async fn seed(root: &Path, metainfo: &Metainfo) -> Client {
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let torrent = client.add(AddTorrent::from_metainfo(metainfo, FileStorage::read_only(root))).await.unwrap();
+    assert!(torrent.completed().await);
+    client
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("done within a minute")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn downloads_over_loopback_and_resumes_without_fetching_again() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let seed = seed(from.path(), &metainfo).await;
+    let leech = Client::builder().listen(local()).build().await.unwrap();
+    let add = || AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
+    let torrent = leech.add(add()).await.unwrap();
+    assert!(within(torrent.completed()).await);
+    assert_eq!(torrent.stats().unwrap().downloaded, metainfo.info().geometry().total_len());
+    leech.shutdown().await.unwrap();
+    same(from.path(), to.path());
+
+    let again = Client::builder().listen(local()).build().await.unwrap();
+    let torrent = again.add(add()).await.unwrap();
+    assert!(within(torrent.completed()).await);
+    assert_eq!(torrent.stats().unwrap().downloaded, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_magnet_link_needs_only_a_peer() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let seed = seed(from.path(), &metainfo).await;
+    let leech = Client::builder().build().await.unwrap();
+    let add = AddTorrent::from_hashes(metainfo.info_hashes(), FileStorage::new(to.path())).peers(seed.local_addr());
+    let torrent = leech.add(add).await.unwrap();
+    assert!(within(torrent.completed()).await);
+    leech.shutdown().await.unwrap();
+    same(from.path(), to.path());
+}
