@@ -429,6 +429,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_most_files_that_are_allowed_load_again() {
+        let names = (0..MAX_FILES).map(|number| number.to_string());
+        let builder = names.fold(Builder::new("n", 16384), |builder, name| builder.add_file([name], 0));
+        let torrent = builder.clone().finish_with_hashes(Vec::new()).unwrap();
+        assert_eq!(Metainfo::from_bytes(&torrent.to_bytes()).unwrap().info().layout().files().len(), MAX_FILES);
+        assert_eq!(builder.add_file(["x"], 0).geometry(), Err(BuildError::TooManyFiles(MAX_FILES + 1)));
+    }
+
     proptest! {
         #[test]
         fn portions_do_not_matter(

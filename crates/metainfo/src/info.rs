@@ -37,7 +37,7 @@ impl Info {
         if raw.len() > MAX_INFO_LEN {
             return Err(MetainfoError::at(ErrorKind::InfoTooLong(raw.len()), 0));
         }
-        let document = decode(&raw, &DecodeLimits::default())?;
+        let document = decode(&raw, &decode_limits())?;
         let mut warnings = Vec::new();
         if !document.is_canonical() {
             warnings.push(Warning::NotCanonical);
@@ -287,10 +287,18 @@ fn required_bytes<'a>(dict: Dict<'a, '_>, key: &'static str, at: usize) -> Resul
     value.as_bytes().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType(key), value.offset()))
 }
 
+/// What a decoder of torrents accepts: a file takes six values (its dictionary, two keys, a length, a path and a component)
+/// and one for every further component, so the default is too low for [`MAX_FILES`].
+pub(crate) fn decode_limits() -> DecodeLimits {
+    let mut limits = DecodeLimits::default();
+    limits.max_tokens = MAX_FILES.saturating_mul(8);
+    limits
+}
+
 /// The longest info dictionary that is accepted, in bytes.
 pub const MAX_INFO_LEN: usize = 64 << 20;
 
-/// The most files a torrent may have.
+/// The most files a torrent may have. With long paths and many attributes the limit on values is met before.
 pub const MAX_FILES: usize = 1_000_000;
 
 /// The most components a path may have.

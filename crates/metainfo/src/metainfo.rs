@@ -3,10 +3,10 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use crate::error::{ErrorKind, MetainfoError, Warning};
-use crate::info::Info;
+use crate::info::{Info, decode_limits};
 use bytes::Bytes;
 use std::sync::Arc;
-use unchoke_bencode::{DecodeLimits, Dict, ListEncoder, Value, decode, encode};
+use unchoke_bencode::{Dict, ListEncoder, Value, decode, encode};
 use unchoke_core::InfoHashes;
 
 /// A torrent file.
@@ -55,7 +55,7 @@ impl Metainfo {
     /// # Errors
     /// [`MetainfoError`] tells the kind and the byte offset. Time and memory are proportional to the input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
-        let document = decode(bytes, &DecodeLimits::default())?;
+        let document = decode(bytes, &decode_limits())?;
         let dict = document.root().as_dict().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType("torrent"), 0))?;
         let info = dict.get(b"info").ok_or_else(|| MetainfoError::at(ErrorKind::Missing("info"), 0))?;
         let mut warnings = Vec::new();

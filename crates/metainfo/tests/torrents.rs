@@ -1,0 +1,329 @@
+//! Whole torrents through the public interface: what goes in comes out, and hostile bytes are refused where they are at fault.
+
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use unchoke_core::hash::{sha1, sha256};
+use unchoke_core::{GeometryError, PieceHash, PieceIndex, Sha1Hash};
+use unchoke_metainfo::info::MAX_PATH_DEPTH;
+use unchoke_metainfo::{Builder, ErrorKind, Info, Layout, MagnetLink, Metainfo, Warning};
+
+const SINGLE: &str = "d6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe";
+
+/// An info dictionary with these bencoded files, whose total length must be within one piece and not 0.
+fn with_files(files: &str) -> String {
+    format!("d5:filesl{files}e4:name1:d12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe")
+}
+
+fn text(text: &str) -> String {
+    format!("{}:{text}", text.len())
+}
+
+fn paths(layout: &Layout) -> Vec<String> {
+    layout.files().iter().map(|file| file.path().join("/")).collect()
+}
+
+/// Whether all files can be on one disk at once: no path is another's, or a directory of another's, whatever the case.
+fn can_coexist(layout: &Layout) -> bool {
+    let on_disk = || layout.files().iter().filter(|file| !file.is_padding());
+    let lower = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
+    let files: BTreeSet<_> = on_disk().map(|file| lower(file.path())).collect();
+    let parents =
+        |path: &Vec<String>| (1..path.len()).any(|depth| files.contains(path.get(..depth).unwrap_or_default()));
+    files.len() == on_disk().count() && !files.iter().any(parents)
+}
+
+fn is_safe(layout: &Layout) -> bool {
+    let is_safe = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0']);
+    layout.files().iter().all(|file| file.path().iter().all(|name| is_safe(name)))
+}
+
+#[test]
+fn a_built_torrent_has_exactly_these_bytes() {
+    let mut hasher = Builder::new("d", 4)
+        .add_file(["a"], 3)
+        .add_file(["s", "b"], 2)
+        .tracker("http://t/a")
+        .private()
+        .hasher()
+        .unwrap();
+    hasher.update(b"abcde");
+    let torrent = hasher.finish().unwrap();
+    let pieces = [*sha1(b"abcd").as_bytes(), *sha1(b"e").as_bytes()].concat();
+    let info = [
+        b"d5:filesld6:lengthi3e4:pathl1:aeed6:lengthi2e4:pathl1:s1:beee4:name1:d12:piece lengthi4e6:pieces40:"
+            .as_slice(),
+        &pieces,
+        b"7:privatei1ee",
+    ]
+    .concat();
+    assert_eq!(torrent.to_bytes(), [b"d8:announce10:http://t/a4:info", info.as_slice(), b"e"].concat());
+    assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(&info)));
+    assert_eq!(torrent.info_hashes().get_v2(), None);
+}
+
+#[test]
+fn a_hybrid_torrent_loads_as_version_1_and_keeps_its_other_half() {
+    let root = "R".repeat(32);
+    let info = format!(
+        "d9:file treed1:xd0:d6:lengthi5e11:pieces root32:{root}eee6:lengthi5e12:meta versioni2e4:name1:x\
+         12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe"
+    );
+    let file = format!("d4:info{info}12:piece layersd32:{root}32:{root}ee");
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    assert_eq!(torrent.warnings(), [Warning::HybridAsV1]);
+    assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(info.as_bytes())));
+    assert_eq!(torrent.info_hashes().get_v2(), Some(sha256(info.as_bytes())));
+    assert_eq!(torrent.info().piece_hash(PieceIndex(0)), Some(PieceHash::V1(Sha1Hash::new([b'A'; 20]))));
+    assert_eq!(torrent.info().piece_hash(PieceIndex(1)), None);
+    assert_eq!(torrent.to_bytes(), file.as_bytes());
+}
+
+#[test]
+fn versions_that_are_not_supported_are_named() {
+    let v2 = "d9:file treed1:xd0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
+    for (info, version) in [
+        (v2.to_owned(), 2),
+        (v2.replace("versioni2e", "versioni3e"), 3),
+        (SINGLE.replace("4:name", "12:meta versioni3e4:name"), 3),
+    ] {
+        let file = format!("d4:info{info}e");
+        let error = Metainfo::from_bytes(file.as_bytes()).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (&ErrorKind::UnsupportedVersion(version), Some(7)));
+        assert_eq!(error.to_string(), format!("unsupported version {version} at byte 7"));
+    }
+}
+
+#[test]
+fn errors_tell_the_kind_and_the_byte() {
+    let file = |length: &str| format!("d6:length{length}4:pathl1:aee");
+    let deep = with_files(&format!("d6:lengthi5e4:pathl{}ee", "1:a".repeat(MAX_PATH_DEPTH + 1)));
+    let both = SINGLE.replace("d6:length", "d5:filesle6:length");
+    // Where the fault is said to be is where the last text begins.
+    let table = [
+        ("i1e".to_owned(), ErrorKind::WrongType("info"), "i1e"),
+        (SINGLE.replace("6:pieces", "6:Pieces"), ErrorKind::Missing("pieces"), "d6"),
+        (SINGLE.replace("4:name", "4:Name"), ErrorKind::Missing("name"), "d6"),
+        (SINGLE.replace("4:name1:x", "4:namei1e"), ErrorKind::WrongType("name"), "i1e"),
+        (SINGLE.replace("i5e", "1:5"), ErrorKind::WrongType("length"), "1:5"),
+        (SINGLE.replace("i5e", "i-5e"), ErrorKind::NegativeLength(-5), "i-5e"),
+        (SINGLE.replace("piece length", "Piece length"), ErrorKind::Missing("piece length"), "d6"),
+        (SINGLE.replace("i16384e", "le"), ErrorKind::WrongType("piece length"), "le6"),
+        (SINGLE.replace("i16384e", "i-1e"), ErrorKind::NegativeLength(-1), "i-1e"),
+        (SINGLE.replace("i16384e", "i0e"), ErrorKind::Geometry(GeometryError::PieceLength(0)), "i0e"),
+        (SINGLE.replace("20:AAAAAAAAAAAAAAAAAAAA", "i7e"), ErrorKind::WrongType("pieces"), "i7e"),
+        (SINGLE.replace("20:A", "19:"), ErrorKind::PiecesLength { expected: 20, found: 19 }, "19:"),
+        (SINGLE.replace("i5e", "i16385e"), ErrorKind::PiecesLength { expected: 40, found: 20 }, "20:A"),
+        (SINGLE.replace("6:length", "6:Length"), ErrorKind::LengthOrFiles, "d6"),
+        (both, ErrorKind::LengthOrFiles, "d5"),
+        (with_files(""), ErrorKind::NoFiles, "le4:name"),
+        (with_files("i1e"), ErrorKind::WrongType("files"), "i1e"),
+        (with_files("d4:pathl1:aee"), ErrorKind::Missing("length"), "d4:path"),
+        (with_files(&file("i-9e")), ErrorKind::NegativeLength(-9), "i-9e"),
+        (with_files("d6:lengthi5ee"), ErrorKind::Missing("path"), "d6:length"),
+        (with_files("d6:lengthi5e4:path1:ae"), ErrorKind::WrongType("path"), "1:ae"),
+        (with_files("d6:lengthi5e4:pathli3eee"), ErrorKind::WrongType("path"), "li3e"),
+        (with_files("d6:lengthi5e4:pathlee"), ErrorKind::PathDepth(0), "lee"),
+        (deep, ErrorKind::PathDepth(MAX_PATH_DEPTH + 1), "l1:a"),
+        (with_files(&[file("i9223372036854775807e"), file("i1e")].concat()), ErrorKind::TotalTooLong, "d6:lengthi1e"),
+    ];
+    for (info, kind, fault) in table {
+        let offset = info.find(fault);
+        let error = Info::from_bytes(info.clone()).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (&kind, offset), "{info}");
+        let torrent = format!("d8:announce0:4:info{info}e");
+        let error = Metainfo::from_bytes(torrent.as_bytes()).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (&kind, offset.map(|offset| offset + 19)), "{torrent}");
+    }
+}
+
+#[test]
+fn lengths_that_only_claim_to_be_there_cost_nothing() {
+    let length = u64::try_from(i64::MAX).unwrap();
+    let huge = SINGLE.replace("i5e", &format!("i{length}e"));
+    let kind = ErrorKind::Geometry(GeometryError::TooManyPieces(length));
+    assert_eq!(Info::from_bytes(huge.clone()).unwrap_err().kind(), &kind);
+    let most = u64::from(u32::MAX) << 29;
+    let pieces = SINGLE.replace("i5e", &format!("i{most}e")).replace("i16384e", "i536870912e");
+    let kind = ErrorKind::PiecesLength { expected: 20 * u64::from(u32::MAX), found: 20 };
+    assert_eq!(Info::from_bytes(pieces).unwrap_err().kind(), &kind);
+    for input in
+        ["d4:info999999999999:", "d4:infod6:pieces4294967295:e", &"d4:info".repeat(10_000), &"l".repeat(10_000)]
+    {
+        assert!(matches!(Metainfo::from_bytes(input.as_bytes()).unwrap_err().kind(), ErrorKind::Bencode(_)));
+    }
+}
+
+#[test]
+fn no_prefix_of_a_torrent_is_a_torrent() {
+    let torrent = format!("d8:announce10:http://t/a4:info{SINGLE}e");
+    assert!(Metainfo::from_bytes(torrent.as_bytes()).is_ok());
+    for end in 0..torrent.len() {
+        let error = Metainfo::from_bytes(&torrent.as_bytes()[..end]).unwrap_err();
+        assert!(error.offset().is_some_and(|offset| offset <= end), "{error}");
+    }
+}
+
+#[test]
+fn hostile_paths_stay_below_the_torrent_and_are_reported() {
+    let file = |path: &str| format!("d6:lengthi1e4:pathl{path}ee");
+    let files = ["2:..6:passwd", "1:a", "1:A", "1:a1:b", "4:/etc", "3:nul"].map(file).concat();
+    let info = Info::from_bytes(with_files(&files)).unwrap();
+    let layout = info.layout();
+    assert!(is_safe(layout) && can_coexist(layout), "{layout:?}");
+    assert_eq!(paths(layout), ["d/__/passwd", "d/a", "d/A~1", "d/a~2/b", "d/_etc", "d/_nul"]);
+    let replaced = |file: usize, to: &str| Warning::PathReplaced { file, to: to.into() };
+    let expected =
+        [replaced(0, "__/passwd"), replaced(2, "A~1"), replaced(3, "a~2/b"), replaced(4, "_etc"), replaced(5, "_nul")];
+    assert_eq!(info.warnings(), expected);
+    assert_eq!(Info::from_bytes(info.raw().clone()).unwrap().layout(), layout);
+}
+
+#[test]
+fn utf_8_names_are_preferred_and_others_survive() {
+    let files = "d6:lengthi1e4:pathl1:?e10:path.utf-8l2:éee";
+    let info = Info::from_bytes(with_files(files).replace("4:name1:d", "4:name1:d10:name.utf-82:ü")).unwrap();
+    assert_eq!(paths(info.layout()), ["ü/é"]);
+    assert_eq!(info.warnings(), []);
+    let mut latin = SINGLE.as_bytes().to_vec();
+    *latin.iter_mut().find(|byte| **byte == b'x').unwrap() = 0xfc;
+    let info = Info::from_bytes(latin).unwrap();
+    assert_eq!((info.name(), info.raw_name().as_ref()), ("\u{fffd}", [0xfc].as_slice()));
+    assert_eq!(info.warnings(), [Warning::NameReplaced { to: "\u{fffd}".into() }]);
+}
+
+#[test]
+fn attributes_mark_padding_executables_and_links() {
+    let files = "d4:attr1:x6:lengthi1e4:pathl1:aeed4:attr1:p6:lengthi3e4:pathl4:.pad1:3ee\
+                 d4:attr1:p6:lengthi3e4:pathl4:.pad1:3eed4:attr1:l4:pathl1:le12:symlink pathl1:aee";
+    let info = Info::from_bytes(with_files(files)).unwrap();
+    let seen: Vec<_> =
+        info.layout().files().iter().map(|f| (f.is_executable(), f.is_padding(), f.offset(), f.length())).collect();
+    assert_eq!(seen, [(true, false, 0, 1), (false, true, 1, 3), (false, true, 4, 3), (false, false, 7, 0)]);
+    assert_eq!(info.warnings(), [Warning::Symlink(3)]);
+}
+
+#[test]
+fn only_the_number_one_makes_a_torrent_private() {
+    for (value, private) in [("i1e", true), ("i0e", false), ("i2e", false), ("1:1", false)] {
+        let info = SINGLE.replace("AAe", &format!("AA7:private{value}e"));
+        assert_eq!(Info::from_bytes(info).unwrap().is_private(), private, "{value}");
+    }
+}
+
+#[test]
+fn trackers_come_from_the_list_or_else_from_the_lone_one() {
+    let tiers = |before: &str| {
+        let torrent = Metainfo::from_bytes(format!("d{before}4:info{SINGLE}e").as_bytes()).unwrap();
+        (torrent.announce_tiers().to_vec(), torrent.warnings().to_vec())
+    };
+    let lone = "8:announce1:a";
+    assert_eq!(tiers(""), (vec![], vec![]));
+    assert_eq!(tiers(lone), (vec![vec!["a".to_owned()]], vec![]));
+    assert_eq!(tiers(&format!("{lone}13:announce-listllel0:ee")).0, [["a"]]);
+    let listed = format!("{lone}13:announce-listll1:b3: c el1:dee");
+    assert_eq!(tiers(&listed), (vec![vec!["b".to_owned(), "c".to_owned()], vec!["d".to_owned()]], vec![]));
+    let malformed = format!("{lone}13:announce-listi1e");
+    assert_eq!(tiers(&malformed), (vec![vec!["a".to_owned()]], vec![Warning::Ignored("announce-list")]));
+}
+
+#[test]
+fn what_is_unknown_or_out_of_order_is_kept() {
+    let unsorted = format!("d4:name1:x{}", SINGLE.replace("4:name1:x", "").trim_start_matches('d'));
+    let file = format!("d4:info{unsorted}5:nodesll1:hi6881eee8:url-list8:http://w7:unknownd1:ai1eee");
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    assert_eq!(torrent.info().raw().as_ref(), unsorted.as_bytes());
+    assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(unsorted.as_bytes())));
+    assert_eq!(torrent.warnings(), [Warning::NotCanonical]);
+    assert_eq!(torrent.web_seeds(), ["http://w"]);
+    assert_eq!(torrent.nodes().iter().map(|node| (node.host.as_str(), node.port)).collect::<Vec<_>>(), [("h", 6881)]);
+    let written = torrent.to_bytes();
+    assert!(written.windows(17).any(|bytes| bytes == b"7:unknownd1:ai1ee"));
+    let again = Metainfo::from_bytes(&written).unwrap();
+    assert_eq!((again.info(), again.parts()), (torrent.info(), torrent.parts()));
+}
+
+#[test]
+fn a_magnet_link_carries_what_surrounds_the_info_dictionary() {
+    let builder = Builder::new("a & b", 4).single_file(0).tracker("udp://t:1").tracker("http://u/?x=y");
+    let torrent = builder.web_seed("http://w/").finish_with_hashes(vec![]).unwrap();
+    let link: MagnetLink = MagnetLink::from_metainfo(&torrent).to_string().parse().unwrap();
+    assert_eq!((link.info_hashes(), link.name()), (torrent.info_hashes(), Some("a & b")));
+    assert_eq!(link.trackers(), torrent.announce_tiers().concat());
+    assert_eq!(link.web_seeds(), torrent.web_seeds());
+}
+
+proptest! {
+    #[test]
+    fn what_is_built_reads_back(
+        files in prop::collection::vec((prop::collection::vec("[a-c]{1,2}", 1..4), 0usize..60), 1..12),
+        piece_length in 1u32..50,
+        seed in any::<u8>(),
+    ) {
+        let total: usize = files.iter().map(|(_, length)| length).sum();
+        let data: Vec<u8> = (0..total).map(|i| seed.wrapping_add(i.to_le_bytes()[0])).collect();
+        let builder = files.iter().fold(Builder::new("root", piece_length), |builder, (path, length)| {
+            builder.add_file(path.clone(), *length as u64)
+        });
+        let mut hasher = builder.hasher().unwrap();
+        hasher.update(&data);
+        let built = hasher.finish().unwrap();
+        let torrent = Metainfo::from_bytes(&built.to_bytes()).unwrap();
+        prop_assert_eq!(torrent.info_hashes(), built.info_hashes());
+
+        let info = torrent.info();
+        let lengths: Vec<_> = info.layout().files().iter().map(|file| file.length()).collect();
+        prop_assert_eq!(lengths, files.iter().map(|(_, length)| *length as u64).collect::<Vec<_>>());
+        prop_assert!(can_coexist(info.layout()));
+        for (number, piece) in (0u32..).zip(data.chunks(piece_length as usize)) {
+            prop_assert_eq!(info.piece_hash(PieceIndex(number)), Some(PieceHash::V1(sha1(piece))));
+            let spans: u64 = info.layout().spans(u64::from(number * piece_length), piece.len() as u64).map(|s| s.len).sum();
+            prop_assert_eq!(spans, piece.len() as u64);
+        }
+    }
+
+    #[test]
+    fn any_paths_become_safe_and_distinct(
+        files in prop::collection::vec(prop::collection::vec("[aA./~1]{0,3}|CON|\\PC{0,4}", 1..4), 1..16)
+    ) {
+        let files: String = files
+            .iter()
+            .map(|path| format!("d6:lengthi1e4:pathl{}ee", path.iter().map(|name| text(name)).collect::<String>()))
+            .collect();
+        let info = Info::from_bytes(with_files(&files)).unwrap();
+        prop_assert!(is_safe(info.layout()), "{:?}", info.layout());
+        prop_assert!(can_coexist(info.layout()), "{:?}", paths(info.layout()));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Info::from_bytes(bytes.clone());
+        if let Err(error) = Metainfo::from_bytes(&bytes) {
+            prop_assert!(error.offset().is_some_and(|offset| offset <= bytes.len()));
+        }
+    }
+
+    #[test]
+    fn damaged_torrents_are_refused_or_read_back_as_they_are(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..3, "[0-9deil:a-z-]{0,4}"), 0..4),
+        multi in any::<bool>(),
+    ) {
+        let files = with_files("d4:attr1:x6:lengthi2e4:pathl1:a1:beed6:lengthi3e4:pathl1:ceed6:lengthi0e4:pathl1:a1:bee");
+        let info = if multi { files.as_str() } else { SINGLE };
+        let mut file = format!(
+            "d8:announce1:t13:announce-listll1:tel1:uee7:comment2:hi13:creation datei9e4:info{info}\
+             5:nodesll1:hi1eee8:url-listl1:wee"
+        );
+        prop_assert_eq!(Metainfo::from_bytes(file.as_bytes()).map(|torrent| torrent.to_bytes()), Ok(file.clone().into_bytes()));
+        for (at, cut, paste) in edits {
+            let at = at.index(file.len());
+            file.replace_range(at..(at + cut).min(file.len()), &paste);
+        }
+        if let Ok(torrent) = Metainfo::from_bytes(file.as_bytes()) {
+            prop_assert!(is_safe(torrent.info().layout()) && can_coexist(torrent.info().layout()));
+            let again = Metainfo::from_bytes(&torrent.to_bytes()).unwrap();
+            prop_assert_eq!((again.info(), again.parts()), (torrent.info(), torrent.parts()));
+            let raw = Info::from_bytes(torrent.info().raw().clone()).unwrap();
+            prop_assert_eq!(raw.info_hashes(), torrent.info_hashes());
+        }
+    }
+}

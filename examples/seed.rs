@@ -1,0 +1,68 @@
+//! Seeds a torrent from a folder. Its first line tells the address that it listens on.
+//!
+//! Without arguments it makes up content and seeds it until nobody has asked for anything for two seconds.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use unchoke_examples::{Failure, Source, address, generate, load, run};
+use unchoke_metainfo::Metainfo;
+use unchoke_storage::FileStorage;
+use unchoke_tokio::{AddTorrent, Client};
+
+const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--json]";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    run(USAGE, start().await)
+}
+
+async fn start() -> Result<(), Failure> {
+    use lexopt::Arg::{Long, Value};
+    let (mut file, mut data, mut json) = (None::<OsString>, None::<PathBuf>, false);
+    let mut listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("data") => data = Some(parser.value()?.into()),
+            Long("listen") => listen = address(&parser.value()?)?,
+            Long("json") => json = true,
+            Value(value) if file.is_none() => file = Some(value),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match (file, data) {
+        (None, None) => {
+            let io = |error: std::io::Error| Failure::failed(&error);
+            let folder = tempfile::tempdir().map_err(io)?;
+            let content = generate(folder.path(), "sample", &[1 << 20, 300_000], |builder| builder).map_err(io)?;
+            let forever = tokio::time::timeout(
+                Duration::from_secs(2),
+                seed(&content.metainfo, folder.path().to_owned(), listen, json),
+            );
+            forever.await.unwrap_or(Ok(()))
+        }
+        (Some(file), Some(data)) => match load(&file)? {
+            Source::Torrent(metainfo) => seed(&metainfo, data, listen, json).await,
+            Source::Magnet(_) => Err(Failure::Usage("a magnet link does not say what to seed".into())),
+        },
+        _ => Err(Failure::Usage("a torrent and --data are needed".into())),
+    }
+}
+
+async fn seed(metainfo: &Metainfo, data: PathBuf, listen: SocketAddr, json: bool) -> Result<(), Failure> {
+    let client = Client::builder().listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
+    let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::new(data));
+    let torrent = client.add(torrent).await.map_err(|error| Failure::failed(&error))?;
+    let local = client.local_addr().unwrap_or(listen);
+    if json {
+        println!("{}", serde_json::json!({ "listen": local, "info_hash": torrent.info_hashes().to_string() }));
+    } else {
+        println!("listening on {local}");
+    }
+    // Without an answer to Ctrl-C there would be no way to stop, so its failure ends the program, too.
+    let _ = tokio::signal::ctrl_c().await;
+    client.shutdown().await.map_err(|error| Failure::failed(&error))
+}
