@@ -1,4 +1,4 @@
-//! A whole swarm in one process, over real loopback sockets: one seed with a limited uplink and three downloaders that feed one another.
+//! A whole swarm in one process, over real loopback sockets: a tracker, one seed with a limited uplink and three downloaders that feed one another.
 //!
 //! It fails unless every downloader has everything, hashed, the seed sent no more than two copies, and each downloader served at least a
 //! tenth of the size to the others.
@@ -7,9 +7,10 @@ use indicatif::{HumanBytes, MultiProgress};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use unchoke_core::Seed;
 use unchoke_examples::{Failure, Progress, generate, run};
 use unchoke_storage::{FileStorage, Storage as _};
-use unchoke_tokio::{AddTorrent, Client, Torrent};
+use unchoke_tokio::{AddTorrent, Client, HttpTrackerServer, Torrent};
 
 const USAGE: &str = "demo";
 /// What is shared: several files, none of them a whole number of pieces.
@@ -32,7 +33,9 @@ async fn demo() -> Result<(), Failure> {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let folder = tempfile::tempdir().map_err(failed)?;
     eprintln!("making {} of content", HumanBytes(FILES.iter().sum()));
-    let content = generate(folder.path(), "content", &FILES, |builder| builder).map_err(failed)?;
+    let tracker = HttpTrackerServer::bind(local, Seed::new([1; 32])).await.map_err(failed)?;
+    let content =
+        generate(folder.path(), "content", &FILES, |builder| builder.tracker(tracker.url())).map_err(failed)?;
 
     let seed = Client::builder().listen(local).build().await.map_err(failed)?;
     seed.set_limits(None, Some(SEED_UPLINK));
@@ -47,7 +50,7 @@ async fn demo() -> Result<(), Failure> {
     for number in 0..DOWNLOADERS {
         let client = Client::builder().listen(local).build().await.map_err(failed)?;
         let storage = FileStorage::new(folder.path().join(format!("downloader-{number}")));
-        let add = AddTorrent::from_metainfo(&content.metainfo, storage).peers(seed.local_addr());
+        let add = AddTorrent::from_metainfo(&content.metainfo, storage);
         let torrent = client.add(add).await.map_err(failed)?;
         torrents.push((torrent, Progress::new(&bars, &format!("downloader {number}"))));
         clients.push(client);

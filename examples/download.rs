@@ -84,17 +84,14 @@ async fn download(options: Options) -> Result<(), Failure> {
         Source::Torrent(metainfo) => (AddTorrent::from_metainfo(&metainfo, storage), metainfo.info().name().to_owned()),
         Source::Magnet(link) => {
             let name = link.name().unwrap_or("magnet link").to_owned();
-            (AddTorrent::from_hashes(link.info_hashes(), storage).peers(link.peers()), name)
+            (AddTorrent::from_hashes(link.info_hashes(), storage).peers(link.peers()).trackers(link.trackers()), name)
         }
     };
     if options.sequential {
         add = add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry))));
     }
-    let mut builder = Client::builder();
-    if let Some(listen) = options.listen {
-        builder = builder.listen(listen);
-    }
-    let client = builder.build().await.map_err(|error| Failure::failed(&error))?;
+    let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let client = Client::builder().listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
     client.set_limits(options.down, options.up);
     let begin = Instant::now();
     let torrent = client.add(add.peers(options.peers)).await.map_err(|error| Failure::failed(&error))?;

@@ -12,7 +12,7 @@ use unchoke_metainfo::Metainfo;
 use unchoke_storage::FileStorage;
 use unchoke_tokio::{AddTorrent, Client};
 
-const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--json]";
+const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL] [--json]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,12 +22,14 @@ async fn main() -> ExitCode {
 async fn start() -> Result<(), Failure> {
     use lexopt::Arg::{Long, Value};
     let (mut file, mut data, mut json) = (None::<OsString>, None::<PathBuf>, false);
+    let mut trackers = Vec::new();
     let mut listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("data") => data = Some(parser.value()?.into()),
             Long("listen") => listen = address(&parser.value()?)?,
+            Long("tracker") => trackers.push(parser.value()?.to_string_lossy().into_owned()),
             Long("json") => json = true,
             Value(value) if file.is_none() => file = Some(value),
             other => return Err(other.unexpected().into()),
@@ -40,21 +42,27 @@ async fn start() -> Result<(), Failure> {
             let content = generate(folder.path(), "sample", &[1 << 20, 300_000], |builder| builder).map_err(io)?;
             let forever = tokio::time::timeout(
                 Duration::from_secs(2),
-                seed(&content.metainfo, folder.path().to_owned(), listen, json),
+                seed(&content.metainfo, folder.path().to_owned(), listen, trackers, json),
             );
             forever.await.unwrap_or(Ok(()))
         }
         (Some(file), Some(data)) => match load(&file)? {
-            Source::Torrent(metainfo) => seed(&metainfo, data, listen, json).await,
+            Source::Torrent(metainfo) => seed(&metainfo, data, listen, trackers, json).await,
             Source::Magnet(_) => Err(Failure::Usage("a magnet link does not say what to seed".into())),
         },
         _ => Err(Failure::Usage("a torrent and --data are needed".into())),
     }
 }
 
-async fn seed(metainfo: &Metainfo, data: PathBuf, listen: SocketAddr, json: bool) -> Result<(), Failure> {
+async fn seed(
+    metainfo: &Metainfo,
+    data: PathBuf,
+    listen: SocketAddr,
+    trackers: Vec<String>,
+    json: bool,
+) -> Result<(), Failure> {
     let client = Client::builder().listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
-    let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::new(data));
+    let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::new(data)).trackers(trackers);
     let torrent = client.add(torrent).await.map_err(|error| Failure::failed(&error))?;
     let local = client.local_addr().unwrap_or(listen);
     if json {

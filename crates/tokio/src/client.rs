@@ -4,27 +4,35 @@ use crate::connection;
 use crate::disk;
 use crate::engine::{Engine, Request, TorrentTasks};
 use crate::torrent::{AddTorrent, Torrent};
+use crate::tracker::Announcer;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use unchoke_core::{PeerId, Seed};
+use unchoke_core::{InfoHashes, PeerId, Seed};
 use unchoke_metainfo::Info;
 use unchoke_storage::{Storage, StorageError, TorrentStorage};
 use unchoke_swarm::{Content, Direction, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams};
+use unchoke_tracker::AnnounceRequest;
 
 /// The wait after the system refused to accept a connection, say for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long trackers are given to hear that we leave.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A BitTorrent client on tokio. Dropping it ends its connections; [`shutdown`](Self::shutdown) also makes all state durable.
 pub struct Client {
     engine: Arc<Engine>,
     local: Option<SocketAddr>,
     tasks: JoinSet<()>,
+    announcers: Mutex<JoinSet<()>>,
+    stop: watch::Sender<bool>,
 }
 
 /// Settings of a [`Client`].
@@ -112,7 +120,8 @@ impl ClientBuilder {
         if let Some(listener) = listener {
             tasks.spawn(accept(Arc::clone(&engine), listener));
         }
-        Ok(Client { engine, local, tasks })
+        let announcers = Mutex::new(JoinSet::new());
+        Ok(Client { engine, local, tasks, announcers, stop: watch::channel(false).0 })
     }
 }
 
@@ -147,7 +156,7 @@ impl Client {
     /// # Errors
     /// If the store cannot be opened.
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
-        let AddTorrent { info_hashes, info, storage, peers, picker, download_limit, upload_limit } = torrent;
+        let AddTorrent { info_hashes, info, storage, peers, trackers, picker, download_limit, upload_limit } = torrent;
         let mut params = TorrentParams::from_hashes(info_hashes);
         let mut tasks = TorrentTasks::new(Arc::clone(&storage));
         if let Some(info) = info {
@@ -164,7 +173,20 @@ impl Client {
             core.session.add_peers(now, added, &peers, PeerOrigin::Manual);
             added
         });
+        if !trackers.is_empty() {
+            self.announce(key, info_hashes, trackers);
+        }
         Ok(Torrent { engine: Arc::clone(&self.engine), key, info_hashes })
+    }
+
+    fn announce(&self, torrent: TorrentKey, info_hashes: InfoHashes, tiers: Vec<Vec<String>>) {
+        let port = self.local.map_or(0, |local| local.port());
+        let mut request = AnnounceRequest::new(info_hashes.wire(), self.peer_id(), port);
+        request.key = rand::random();
+        let engine = Arc::clone(&self.engine);
+        let announcer = Announcer { engine, torrent, request, tiers, source: self.local };
+        let mut announcers = self.announcers.lock().unwrap_or_else(PoisonError::into_inner);
+        announcers.spawn(announcer.run(self.stop.subscribe()));
     }
 
     /// Removes a torrent after making its state durable. Its files stay.
@@ -192,6 +214,11 @@ impl Client {
     /// # Errors
     /// The first store that could not be made durable; the others are tried all the same.
     pub async fn shutdown(mut self) -> Result<(), ClientError> {
+        // An announcer that is asleep wakes up to say goodbye; one that is gone needs no telling.
+        let _ = self.stop.send(true);
+        let mut announcers = std::mem::take(self.announcers.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let farewell = async { while announcers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
         self.tasks.shutdown().await;
         let torrents: Vec<TorrentTasks> = self.engine.with(|core, now| {
             let keys: Vec<TorrentKey> = core.torrents.keys().copied().collect();

@@ -16,6 +16,7 @@ pub struct AddTorrent {
     pub(crate) info: Option<Arc<Info>>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: Vec<Vec<String>>,
     pub(crate) picker: Option<PickerFactory>,
     pub(crate) download_limit: Option<u64>,
     pub(crate) upload_limit: Option<u64>,
@@ -25,7 +26,11 @@ impl AddTorrent {
     /// A torrent of which all is known.
     #[must_use]
     pub fn from_metainfo(metainfo: &Metainfo, storage: impl Storage + 'static) -> Self {
-        Self { info: Some(Arc::clone(metainfo.info())), ..Self::from_hashes(metainfo.info_hashes(), storage) }
+        Self {
+            info: Some(Arc::clone(metainfo.info())),
+            trackers: metainfo.announce_tiers().to_vec(),
+            ..Self::from_hashes(metainfo.info_hashes(), storage)
+        }
     }
 
     /// A torrent of which only the name is known, as from a magnet link; peers are asked for the rest.
@@ -36,6 +41,7 @@ impl AddTorrent {
             info: None,
             storage: Arc::new(storage),
             peers: Vec::new(),
+            trackers: Vec::new(),
             picker: None,
             download_limit: None,
             upload_limit: None,
@@ -46,6 +52,13 @@ impl AddTorrent {
     #[must_use]
     pub fn peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.peers.extend(peers);
+        self
+    }
+
+    /// Trackers beside those that the torrent names, each a tier of its own.
+    #[must_use]
+    pub fn trackers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.trackers.extend(urls.into_iter().map(|url| vec![url.into()]));
         self
     }
 
