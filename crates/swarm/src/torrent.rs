@@ -113,8 +113,6 @@ impl Torrent {
         !self.is_complete()
     }
 
-    // Connections.
-
     pub(crate) fn handshake(&self, shared: &Shared) -> Handshake {
         Handshake {
             info_hash: self.hashes.wire(),
@@ -268,8 +266,6 @@ impl Torrent {
             self.close(now, shared, key, CloseReason::Banned);
         }
     }
-
-    // Messages.
 
     pub(crate) fn handle_message(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, message: Message) {
         match message {
@@ -512,8 +508,6 @@ impl Torrent {
         }
     }
 
-    // Requests.
-
     fn refill(&mut self, now: Instant, shared: &mut Shared, key: PeerKey) {
         if let (Some(peer), Some(transfer)) = (self.peers.get_mut(&key), &mut self.transfer) {
             transfer.refill(now, shared, peer);
@@ -526,8 +520,6 @@ impl Torrent {
             transfer.refill(now, shared, peer);
         }
     }
-
-    // Disk.
 
     pub(crate) fn handle_disk(&mut self, now: Instant, shared: &mut Shared, work: DiskWork, outcome: DiskOutcome) {
         let Some(transfer) = &mut self.transfer else { return };
@@ -595,8 +587,6 @@ impl Torrent {
         }
     }
 
-    // Uploads.
-
     /// Payload has left.
     pub(crate) fn handle_sent(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, bytes: usize) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
@@ -608,8 +598,6 @@ impl Torrent {
         self.uploaded.add(sent);
         shared.dirty.push(key);
     }
-
-    // Time.
 
     /// About a second has passed.
     pub(crate) fn tick(&mut self, now: Instant, shared: &mut Shared) {
@@ -659,8 +647,6 @@ impl Torrent {
             transfer.dismiss(shared);
         }
     }
-
-    // Figures.
 
     pub(crate) fn stats(&self) -> TorrentStats {
         let transfer = self.transfer.as_ref();
