@@ -11,7 +11,6 @@
 //! [BEP 9]: https://www.bittorrent.org/beps/bep_0009.html
 
 use crate::metainfo::Metainfo;
-use data_encoding::{BASE32, HEXLOWER_PERMISSIVE};
 use nom::branch::alt;
 use nom::bytes::complete::{tag, tag_no_case, take_till, take_while_m_n};
 use nom::character::complete::{char, digit1};
@@ -373,16 +372,36 @@ fn topic(input: &str) -> IResult<&str, Topic> {
 
 fn v1_hash(digits: &str) -> Option<Sha1Hash> {
     let bytes = match digits.len() {
-        40 => HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?,
-        32 => BASE32.decode(digits.to_ascii_uppercase().as_bytes()).ok()?,
+        40 => digits_to_bytes(digits, 4)?,
+        32 => digits_to_bytes(digits, 5)?,
         _ => return None,
     };
     Sha1Hash::from_slice(&bytes)
 }
 
+/// Decodes hexadecimal (4 bits a digit) or base32 (5 bits, RFC 4648), in either case. All digits must make whole bytes.
+fn digits_to_bytes(digits: &str, bits: u32) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(digits.len());
+    let (mut held, mut count) = (0_u32, 0_u32);
+    for digit in digits.bytes() {
+        let value = match (bits, digit) {
+            (4, _) => char::from(digit).to_digit(16)?,
+            (_, b'2'..=b'7') => u32::from(digit.checked_sub(b'2')?).checked_add(26)?,
+            _ => char::from(digit).to_digit(36).filter(|_| digit.is_ascii_alphabetic())?.checked_sub(10)?,
+        };
+        held = (held << bits | value) & 0xffff;
+        count = count.checked_add(bits)?;
+        if let Some(rest) = count.checked_sub(8) {
+            count = rest;
+            bytes.push(u8::try_from(held >> rest & 0xff).ok()?);
+        }
+    }
+    (count == 0).then_some(bytes)
+}
+
 fn v2_hash(digits: &str) -> Option<Sha256Hash> {
     let digest = digits.strip_prefix(SHA256_MULTIHASH).filter(|digest| digest.len() == 64)?;
-    Sha256Hash::from_slice(&HEXLOWER_PERMISSIVE.decode(digest.as_bytes()).ok()?)
+    Sha256Hash::from_slice(&digits_to_bytes(digest, 4)?)
 }
 
 fn ranges(input: &str) -> IResult<&str, Vec<RangeInclusive<u32>>> {

@@ -14,6 +14,8 @@ pub mod announce;
 pub mod error;
 pub mod http;
 pub mod server;
+pub mod tiers;
+pub mod udp;
 pub mod url;
 
 pub use announce::{AnnounceEvent, AnnounceRequest, AnnounceResponse, ScrapeEntry, ScrapeResponse};

@@ -7,10 +7,12 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 /// Where a tracker is. A host is a name, an IPv4 literal, or an IPv6 literal without its brackets.
+/// Only [`TrackerUrl::parse`] makes one, so that no part holds what would break a request line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum TrackerUrl {
     /// Over HTTP.
+    #[non_exhaustive]
     Http {
         /// The host.
         host: String,
@@ -20,6 +22,7 @@ pub enum TrackerUrl {
         path_query: String,
     },
     /// Over HTTPS: the driver brings the TLS, the rest is as with HTTP.
+    #[non_exhaustive]
     Https {
         /// The host.
         host: String,
@@ -29,6 +32,7 @@ pub enum TrackerUrl {
         path_query: String,
     },
     /// Over UDP.
+    #[non_exhaustive]
     Udp {
         /// The host.
         host: String,

@@ -13,13 +13,13 @@ pub(super) fn read(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
 
 /// Writes all slices from `offset` of the file on.
 pub(super) fn write(file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "openat"))]
     return vectored::write(file, offset, slices);
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "openat")))]
     return portable::write(file, offset, slices);
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "openat"))]
 mod vectored {
     use std::fs::File;
     use std::io::{self, IoSlice};
@@ -44,19 +44,20 @@ mod vectored {
     }
 }
 
-#[cfg(any(not(unix), test))]
+#[cfg(any(not(all(unix, feature = "openat")), test))]
 mod portable {
     use std::fs::File;
-    use std::io::{self, IoSlice, Read as _, Seek as _, SeekFrom, Write as _};
+    use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
     use std::sync::{Mutex, PoisonError};
 
     /// The position of a file is shared by all who use it.
     static POSITION: Mutex<()> = Mutex::new(());
 
+    #[cfg(any(not(unix), test))]
     pub(super) fn read(mut file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let _held = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buf)
+        io::Read::read_exact(&mut file, buf)
     }
 
     pub(super) fn write(mut file: &File, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<()> {
@@ -66,7 +67,7 @@ mod portable {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, feature = "openat"))]
 mod tests {
     use super::*;
 

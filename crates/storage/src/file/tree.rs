@@ -1,6 +1,6 @@
 //! Opening files below a folder without ever leaving it.
 //!
-//! On Unix each component is opened relative to its parent and symbolic links are refused by the kernel. Elsewhere each component is looked at
+//! On Unix, with the feature `openat`, each component is opened relative to its parent and symbolic links are refused by the kernel. Elsewhere each component is looked at
 //! before it is entered, which a process that changes the folder at that very moment can defeat.
 
 use std::fs::File;
@@ -20,9 +20,9 @@ pub(super) enum Mode {
 
 /// Opens the regular file at `path` below `root`.
 pub(super) fn open(root: &Path, path: &[&str], mode: Mode) -> io::Result<File> {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "openat"))]
     return kernel::open(root, path, mode);
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "openat")))]
     return portable::open(root, path, mode);
 }
 
@@ -35,7 +35,7 @@ fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::NotADirectory)) }
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "openat"))]
 mod kernel {
     use super::{Mode, regular};
     use rustix::fs::{self, Mode as Permissions, OFlags};
@@ -81,7 +81,7 @@ mod kernel {
     }
 }
 
-#[cfg(any(not(unix), test))]
+#[cfg(any(not(all(unix, feature = "openat")), test))]
 mod portable {
     use super::{Mode, regular};
     use std::fs::{File, OpenOptions};
@@ -119,7 +119,7 @@ mod portable {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, feature = "openat"))]
 mod tests {
     use super::*;
 

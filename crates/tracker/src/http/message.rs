@@ -12,6 +12,8 @@ pub const MAX_BODY: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     line: Vec<u8>,
+    /// Where the line that was returned last, or is under way, began.
+    start: usize,
     /// Bytes taken from the stream so far.
     pub(crate) taken: usize,
     head: usize,
@@ -20,6 +22,9 @@ pub(crate) struct Lines {
 impl Lines {
     /// The next line without its end, once it is there. All lines of a head together are limited.
     pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<u8>>, TrackerError> {
+        if self.line.is_empty() {
+            self.start = self.taken;
+        }
         let end = input.iter().position(|byte| *byte == b'\n');
         let part = input.split_to(end.map_or(input.len(), |at| at.saturating_add(1)));
         self.taken = self.taken.saturating_add(part.len());
@@ -40,11 +45,6 @@ impl Lines {
     /// A new limit starts here: the line of a chunk has little to do with the head.
     fn restart(&mut self) {
         self.head = 0;
-    }
-
-    /// Where the line that was just returned began, roughly enough to find it: its end.
-    fn offset(&self, line: &[u8]) -> usize {
-        self.taken.saturating_sub(line.len()).saturating_sub(2)
     }
 }
 
@@ -153,7 +153,7 @@ impl Response {
     }
 
     fn take_line(&mut self, line: &[u8]) -> Result<(), TrackerError> {
-        let offset = self.lines.offset(line);
+        let offset = self.lines.start;
         match self.state {
             State::Status => {
                 let rest = line.strip_prefix(b"HTTP/1.").ok_or(TrackerError::malformed("status line", offset))?;
