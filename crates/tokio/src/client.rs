@@ -18,7 +18,8 @@ use unchoke_core::{InfoHashes, PeerId, Seed};
 use unchoke_metainfo::Info;
 use unchoke_storage::{Storage, StorageError, TorrentStorage};
 use unchoke_swarm::{Content, Direction, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams};
-use unchoke_tracker::AnnounceRequest;
+use unchoke_tracker::tiers::Tiers;
+use unchoke_tracker::{AnnounceRequest, TrackerUrl};
 
 /// The wait after the system refused to accept a connection, say for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -184,7 +185,12 @@ impl Client {
         let mut request = AnnounceRequest::new(info_hashes.wire(), self.peer_id(), port);
         request.key = rand::random();
         let engine = Arc::clone(&self.engine);
-        let announcer = Announcer { engine, torrent, request, tiers, source: self.local };
+        let seed = Seed::new(rand::random());
+        // A tracker whose URL makes no sense is passed over, as one that does not answer is.
+        let parsed = |tier: &Vec<String>| tier.iter().filter_map(|url| TrackerUrl::parse(url).ok()).collect();
+        let tiers: Vec<Vec<TrackerUrl>> = tiers.iter().map(parsed).collect();
+        let tiers = Tiers::new(&tiers, &seed.derive("tiers"));
+        let announcer = Announcer { engine, torrent, request, tiers, seed, source: self.local };
         let mut announcers = self.announcers.lock().unwrap_or_else(PoisonError::into_inner);
         announcers.spawn(announcer.run(self.stop.subscribe()));
     }

@@ -5,128 +5,109 @@
 use crate::engine::Engine;
 use crate::stream;
 use bytes::BytesMut;
-use rand::seq::SliceRandom as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::{broadcast, watch};
+use unchoke_core::{DatagramProtocol as _, Path, Seed};
 use unchoke_swarm::{Event, PeerOrigin, TorrentKey};
 use unchoke_tracker::http::{HttpEvent, HttpTracker};
-use unchoke_tracker::{AnnounceEvent, AnnounceRequest, AnnounceResponse, TrackerUrl};
+use unchoke_tracker::tiers::{DueAnnounce, Tiers};
+use unchoke_tracker::udp::{UdpConfig, UdpEvent, UdpTracker};
+use unchoke_tracker::{AnnounceRequest, AnnounceResponse, TrackerUrl};
 
 /// How long one announce may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long the farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// The wait after all trackers failed; it doubles up to the longest.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LAST_RETRY: Duration = Duration::from_secs(1800);
+/// Datagrams are sent again at most this often, or the other trackers would wait too long.
+const UDP_RETRIES: u32 = 1;
 /// Redirections followed per announce.
 const MAX_REDIRECTS: usize = 3;
+/// The longest datagram that a tracker sends: a full list of peers.
+const DATAGRAM: usize = 64 * 1024;
 
 /// One torrent and its trackers.
 pub(crate) struct Announcer {
     pub(crate) engine: Arc<Engine>,
     pub(crate) torrent: TorrentKey,
     pub(crate) request: AnnounceRequest,
-    pub(crate) tiers: Vec<Vec<String>>,
+    pub(crate) tiers: Tiers,
+    pub(crate) seed: Seed,
     /// The address to announce from, if it matters.
     pub(crate) source: Option<SocketAddr>,
 }
 
 impl Announcer {
-    /// Announces until the torrent is removed or `stop` says so, and says goodbye then.
+    /// Announces until the torrent is removed, or until `stop` says so and every tracker that knows of us has been told.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        self.tiers.iter_mut().for_each(|tier| tier.shuffle(&mut rand::rng()));
         let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.events.subscribe()));
         let Some(mut events) = events else { return };
-        let mut retry = FIRST_RETRY;
-        let mut event = Some(AnnounceEvent::Started);
-        let mut announced = false;
-        while self.refresh() {
-            self.request.event = event;
-            let wait = match self.announce_somewhere().await {
-                Some(response) => {
-                    (event, announced, retry) = (None, true, FIRST_RETRY);
-                    self.engine.with(|core, now| {
-                        core.session.add_peers(now, self.torrent, &response.peers, PeerOrigin::Tracker);
-                    });
-                    response.interval
-                }
-                None => {
-                    let wait = retry;
-                    retry = retry.saturating_mul(2).min(LAST_RETRY);
-                    wait
+        while !self.tiers.is_stopped() {
+            if let Some(due) = self.tiers.next(Instant::now()) {
+                // The announce under way is ended before anything else; its own limits bound it.
+                self.announce(due).await;
+                continue;
+            }
+            let deadline = self.tiers.poll_timeout(Instant::now());
+            let sleep = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
                 }
             };
-            let sleep = tokio::time::sleep(wait);
-            tokio::pin!(sleep);
-            loop {
-                tokio::select! {
-                    () = &mut sleep => break,
-                    _ = stop.changed() => {
-                        self.farewell(announced).await;
-                        return;
-                    }
-                    happened = events.recv() => match happened.as_deref() {
-                        Ok(Event::Completed { .. }) if announced => {
-                            event = Some(AnnounceEvent::Completed);
-                            break;
-                        }
-                        Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                        _ => {}
-                    },
-                }
+            tokio::select! {
+                () = sleep => {}
+                // Without a client there is nobody to announce for.
+                _ = stop.changed() => self.tiers.handle_stop(),
+                happened = events.recv() => match happened.as_deref() {
+                    Ok(Event::Completed { .. }) if self.downloaded_something() => self.tiers.handle_completed(),
+                    Err(broadcast::error::RecvError::Closed) => self.tiers.handle_stop(),
+                    _ => {}
+                },
             }
         }
     }
 
-    /// Fills in the figures. False if the torrent is gone.
-    fn refresh(&mut self) -> bool {
-        let Some(stats) = self.engine.read(|core| core.session.stats(self.torrent)) else { return false };
-        (self.request.uploaded, self.request.downloaded) = (stats.uploaded, stats.downloaded);
-        if let Some(left) = stats.left() {
-            self.request.left = left;
-        }
-        true
+    /// Whether completing is news: a seed that has just been started has not completed anything (BEP 3).
+    fn downloaded_something(&self) -> bool {
+        self.engine.read(|core| core.session.stats(self.torrent)).is_some_and(|stats| stats.downloaded > 0)
     }
 
-    async fn farewell(&mut self, announced: bool) {
-        if announced {
-            self.request.event = Some(AnnounceEvent::Stopped);
-            // Whether the tracker hears it or not, we leave.
-            let _ = tokio::time::timeout(FAREWELL, self.announce_somewhere()).await;
+    async fn announce(&mut self, due: DueAnnounce) {
+        if let Some(stats) = self.engine.read(|core| core.session.stats(self.torrent)) {
+            (self.request.uploaded, self.request.downloaded) = (stats.uploaded, stats.downloaded);
+            self.request.left = stats.left().unwrap_or(self.request.left);
         }
-    }
-
-    /// Tries the trackers in order. The one that answers moves to the front of its tier.
-    async fn announce_somewhere(&mut self) -> Option<AnnounceResponse> {
-        for tier in 0..self.tiers.len() {
-            for number in 0..self.tiers.get(tier).map_or(0, Vec::len) {
-                let Some(url) = self.tiers.get(tier).and_then(|urls| urls.get(number)).cloned() else { continue };
-                let answer = tokio::time::timeout(PATIENCE, announce(&url, &self.request, self.source)).await;
-                if let Ok(Ok(response)) = answer {
-                    if let Some(urls) = self.tiers.get_mut(tier) {
-                        let working = urls.remove(number);
-                        urls.insert(0, working);
-                    }
-                    return Some(response);
-                }
+        (self.request.event, self.request.tracker_id) = (due.event, due.tracker_id);
+        let one = async {
+            match &due.url {
+                TrackerUrl::Udp { .. } => over_udp(&due.url, &self.request, self.source, &self.seed).await,
+                url => over_http(url.clone(), &self.request, self.source).await,
             }
+        };
+        match tokio::time::timeout(PATIENCE, one).await {
+            Ok(Ok(response)) => {
+                self.tiers.handle_response(Instant::now(), &due.url, &response);
+                self.engine.with(|core, now| {
+                    core.session.add_peers(now, self.torrent, &response.peers, PeerOrigin::Tracker);
+                });
+            }
+            _ => self.tiers.handle_failure(Instant::now(), &due.url),
         }
-        None
     }
 }
 
-/// One announce to one tracker.
-async fn announce(url: &str, request: &AnnounceRequest, source: Option<SocketAddr>) -> io::Result<AnnounceResponse> {
-    let mut url = TrackerUrl::parse(url).map_err(io::Error::other)?;
+/// One announce over HTTP.
+async fn over_http(
+    mut url: TrackerUrl,
+    request: &AnnounceRequest,
+    source: Option<SocketAddr>,
+) -> io::Result<AnnounceResponse> {
     let mut tracker = HttpTracker::announce(&url, request).map_err(io::Error::other)?;
     for _ in 0..=MAX_REDIRECTS {
         if !matches!(url, TrackerUrl::Http { .. }) {
-            return Err(io::Error::other("only trackers over plain HTTP are spoken to"));
+            return Err(io::Error::other("only trackers over plain HTTP and UDP are spoken to"));
         }
         let mut stream = connect(&url, source).await?;
         match stream::next_event(&mut tracker, &mut stream, &mut BytesMut::new()).await? {
@@ -141,10 +122,56 @@ async fn announce(url: &str, request: &AnnounceRequest, source: Option<SocketAdd
     Err(io::Error::other("too many redirections"))
 }
 
+/// One announce over UDP.
+async fn over_udp(
+    url: &TrackerUrl,
+    request: &AnnounceRequest,
+    source: Option<SocketAddr>,
+    seed: &Seed,
+) -> io::Result<AnnounceResponse> {
+    let remote = lookup(url).await?.next().ok_or(io::ErrorKind::NotFound)?;
+    let any = if remote.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let from = source.map(|source| source.ip()).filter(|from| from.is_ipv4() == remote.is_ipv4()).unwrap_or(any);
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0)).await?;
+    let mut config = UdpConfig::default();
+    config.max_retries = UDP_RETRIES;
+    // Transaction ids must differ from one announce to the next, or an old answer could pass for a new one.
+    let seed = seed.derive(&format!("tracker {}", rand::random::<u64>()));
+    let mut tracker = UdpTracker::new(url, remote, &seed, config).map_err(io::Error::other)?;
+    tracker.announce(request);
+    let (mut datagram, mut answer) = (Vec::new(), vec![0; DATAGRAM]);
+    loop {
+        datagram.clear();
+        while let Some(transmit) = tracker.poll_transmit(Instant::now(), &mut datagram) {
+            socket.send_to(datagram.get(..transmit.size).unwrap_or_default(), transmit.destination).await?;
+            datagram.clear();
+        }
+        match tracker.poll_event() {
+            Some(UdpEvent::Announced { response, .. }) => return Ok(response),
+            Some(UdpEvent::Failed { error, .. }) => return Err(io::Error::other(error)),
+            _ => {}
+        }
+        let at = tracker.poll_timeout().ok_or(io::ErrorKind::TimedOut)?;
+        tokio::select! {
+            received = socket.recv_from(&mut answer) => {
+                let (length, sender) = received?;
+                let bytes = answer.get(..length).unwrap_or_default();
+                // What is not from the tracker is counted there and otherwise passed over.
+                let _ = tracker.handle_input(Instant::now(), Path::from_remote(sender), bytes);
+            }
+            () = tokio::time::sleep_until(at.into()) => tracker.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+async fn lookup(url: &TrackerUrl) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    let host = url.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(tokio::net::lookup_host((host, url.port())).await?.collect::<Vec<_>>().into_iter())
+}
+
 async fn connect(url: &TrackerUrl, source: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let host = url.host().trim_start_matches('[').trim_end_matches(']');
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in tokio::net::lookup_host((host, url.port())).await? {
+    for address in lookup(url).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let from = source.filter(|from| from.is_ipv4() == address.is_ipv4() && !from.ip().is_unspecified());
         if let Some(from) = from {

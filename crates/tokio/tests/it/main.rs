@@ -3,10 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use unchoke_core::Seed;
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, create};
-use unchoke_tokio::{AddTorrent, Client};
+use unchoke_tokio::{AddTorrent, Client, HttpTrackerServer};
+use unchoke_tracker::server::TrackerServer;
+use unchoke_tracker::udp::UdpServer;
 
 fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -73,4 +76,47 @@ async fn a_magnet_link_needs_only_a_peer() {
     assert!(within(torrent.completed()).await);
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
+}
+
+/// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
+async fn found_through(tracker: String) {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let seed = Client::builder().listen(local()).build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.clone()]);
+    assert!(seed.add(add).await.unwrap().completed().await);
+    let leech = Client::builder().listen(local()).build().await.unwrap();
+    let dead = "http://127.0.0.1:1/announce".to_owned();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, tracker]);
+    let torrent = leech.add(add).await.unwrap();
+    assert!(within(torrent.completed()).await);
+    leech.shutdown().await.unwrap();
+    same(from.path(), to.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_are_found_through_a_tracker_over_http() {
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    found_through(tracker.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_are_found_through_a_tracker_over_udp() {
+    let socket = tokio::net::UdpSocket::bind(local()).await.unwrap();
+    let url = format!("udp://{}/announce", socket.local_addr().unwrap());
+    let serve = async move {
+        let seed = Seed::new([6; 32]);
+        let mut table = TrackerServer::new(seed.derive("table"));
+        let mut server = UdpServer::new(Instant::now(), &seed);
+        let mut buf = vec![0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut buf).await {
+            if let Some(answer) = server.answer(Instant::now(), from, &buf[..length], &mut table) {
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        }
+    };
+    tokio::select! {
+        () = serve => panic!("the tracker stopped"),
+        () = found_through(url) => {}
+    }
 }
