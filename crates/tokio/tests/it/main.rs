@@ -107,7 +107,7 @@ async fn peers_are_found_through_a_tracker_over_udp() {
     let serve = async move {
         let seed = Seed::new([6; 32]);
         let mut table = TrackerServer::new(seed.derive("table"));
-        let mut server = UdpServer::new(Instant::now(), &seed);
+        let server = UdpServer::new(Instant::now(), &seed);
         let mut buf = vec![0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut buf).await {
             if let Some(answer) = server.answer(Instant::now(), from, &buf[..length], &mut table) {
