@@ -17,7 +17,7 @@ fn files(kind: &str, target: &str) -> Vec<PathBuf> {
 fn every_seed_and_regression_passes() {
     for (name, target) in TARGETS {
         for file in files("seeds", name).into_iter().chain(files("regressions", name)) {
-            println!("{}", file.display());
+            eprintln!("{}", file.display());
             target(&fs::read(&file).unwrap());
         }
     }
@@ -32,7 +32,7 @@ fn a_seed_cut_short_or_with_a_flipped_bit_passes() {
                 target(&seed[..at]);
                 let mut flipped = seed.clone();
                 flipped[at] ^= 1 << (at % 8);
-                println!("{} with a flipped bit at {at}", file.display());
+                eprintln!("{} with a flipped bit at {at}", file.display());
                 target(&flipped);
             }
         }
