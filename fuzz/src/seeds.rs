@@ -1,0 +1,183 @@
+//! The inputs that fuzzing starts from, made by our own encoders.
+
+use bytes::{Bytes, BytesMut};
+use unchoke_bencode::encode;
+use unchoke_core::{Block, InfoHash, InfoHashes, PeerId, PieceIndex, Sha1Hash, Sha256Hash};
+use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo};
+use unchoke_wire::{Handshake, Message, Reserved};
+
+/// One input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Seed {
+    /// The target that it is for.
+    pub target: &'static str,
+    /// The file's name.
+    pub name: &'static str,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// All seeds.
+///
+/// # Errors
+/// If a torrent cannot be built.
+pub fn all() -> Result<Vec<Seed>, BuildError> {
+    let (one, many) = (one_file()?, many_files()?);
+    let announce = encode(|v| {
+        v.dict(|d| {
+            d.int("interval", 1800);
+            d.int("complete", 3);
+            d.bytes("peers", b"\x7f\0\0\x01\x1a\xe1\x0a\0\0\x02\x1a\xe2");
+        })
+    });
+    let scrape = encode(|v| {
+        v.dict(|d| d.entry("files", |v| v.dict(|d| d.entry([1; 20], |v| v.dict(|d| d.int("complete", 2))))))
+    });
+    let seeds = vec![
+        ("bencode", "canonical", encode(|v| v.list(|l| [-1, 0, i64::MAX].into_iter().for_each(|n| l.int(n))))),
+        ("bencode", "torrent", one.to_bytes()),
+        ("bencode", "unsorted", b"d1:bi1e1:ale0:ee".to_vec()),
+        ("compact", "bitfield", vec![3, 0xff, 0x80, 0x08]),
+        ("compact", "both", vec![0x11; 36]),
+        ("connection", "early", [&[0b0000, 16][..], &shake().encode(), &messages()].concat()),
+        ("connection", "extended", [&[0b1111, 255][..], &extended()].concat()),
+        ("connection", "messages", [&[0b0111, 7][..], &messages()].concat()),
+        ("connection", "metadata", [&[0b0001, 200][..], &extended()].concat()),
+        ("magnet", "full", full_link(&many).into_bytes()),
+        ("magnet", "hybrid", MagnetLink::new(hybrid()).to_string().into_bytes()),
+        ("metainfo", "many_files", many.to_bytes()),
+        ("metainfo", "one_file", one.to_bytes()),
+        ("tracker_http", "announce", [&[0, 64][..], &response(&announce)].concat()),
+        ("tracker_http", "chunked", [&[0, 9][..], &chunked(&announce)].concat()),
+        (
+            "tracker_http",
+            "redirect",
+            b"\x00\x20HTTP/1.1 302 Found\r\nLocation: /other?a=b\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        ),
+        ("tracker_http", "request", [&[2, 40][..], REQUEST].concat()),
+        ("tracker_http", "scrape", [&[1, 255][..], &response(&scrape)].concat()),
+        ("tracker_http", "url", b"\x03\x01https://[2001:db8::1]:8443/announce?passkey=abc".to_vec()),
+        ("wire_codec", "extended", extended()),
+        ("wire_codec", "handshake", shake().encode().to_vec()),
+        ("wire_codec", "messages", messages()),
+    ];
+    Ok(seeds.into_iter().map(|(target, name, bytes)| Seed { target, name, bytes }).collect())
+}
+
+fn one_file() -> Result<Metainfo, BuildError> {
+    let mut hasher =
+        Builder::new("a.bin", 16_384).single_file(20_000).tracker("http://tracker.test/announce").hasher()?;
+    hasher.update(&[0x5a; 20_000]);
+    hasher.finish()
+}
+
+fn many_files() -> Result<Metainfo, BuildError> {
+    let mut hasher = Builder::new("folder", 16_384)
+        .add_file(["a", "b.txt"], 10)
+        .add_file(["c.txt"], 20_000)
+        .tracker_tier(["http://one.test/announce", "udp://two.test:6969/announce"])
+        .tracker_tier(["http://three.test/announce"])
+        .web_seed("http://seed.test/")
+        .comment("a comment")
+        .created_by("unchoke")
+        .creation_date(1_700_000_000)
+        .private()
+        .hasher()?;
+    hasher.update(&[0xa5; 20_010]);
+    hasher.finish()
+}
+
+fn full_link(torrent: &Metainfo) -> String {
+    MagnetLink::from_metainfo(torrent)
+        .with_peer(([127, 0, 0, 1], 6881).into())
+        .with_peer((std::net::Ipv6Addr::LOCALHOST, 6882).into())
+        .with_selected(0..=1)
+        .with_selected(4..=4)
+        .to_string()
+}
+
+fn hybrid() -> InfoHashes {
+    InfoHashes::hybrid(Sha1Hash::new([0x12; 20]), Sha256Hash::new([0x34; 32]))
+}
+
+fn shake() -> Handshake {
+    Handshake {
+        info_hash: InfoHash::new([7; 20]),
+        peer_id: PeerId::new(*b"-UC0100-lkjihgfedcba"),
+        reserved: Reserved::new().with_fast().with_extension_protocol().with_dht(),
+    }
+}
+
+fn messages() -> Vec<u8> {
+    let block = Block { piece: PieceIndex(1), offset: 16_384, length: 16 };
+    let mut out = BytesMut::new();
+    for message in [
+        Message::Bitfield(Bytes::from_static(&[0b1010_0000])),
+        Message::Interested,
+        Message::Have(PieceIndex(1)),
+        Message::Request(block),
+        Message::Cancel(block),
+        Message::Piece { block, data: Bytes::from_static(&[9; 16]) },
+        Message::Unchoke,
+        Message::Port(6881),
+        Message::KeepAlive,
+        Message::SuggestPiece(PieceIndex(2)),
+        Message::AllowedFast(PieceIndex(0)),
+        Message::RejectRequest(block),
+        Message::NotInterested,
+        Message::Choke,
+    ] {
+        message.encode(&mut out);
+    }
+    out.to_vec()
+}
+
+/// An extended handshake that names every extension, and a message of two of them.
+fn extended() -> Vec<u8> {
+    let hello = encode(|v| {
+        v.dict(|d| {
+            d.entry("m", |v| {
+                v.dict(|d| {
+                    d.int("lt_donthave", 4);
+                    d.int("upload_only", 3);
+                    d.int("ut_metadata", 1);
+                    d.int("ut_pex", 2);
+                })
+            });
+            d.int("metadata_size", 20_000);
+            d.int("reqq", 250);
+            d.bytes("v", "unchoke");
+        })
+    });
+    let ask = encode(|v| {
+        v.dict(|d| {
+            d.int("msg_type", 0);
+            d.int("piece", 1);
+        })
+    });
+    let pex = encode(|v| {
+        v.dict(|d| {
+            d.bytes("added", b"\x7f\0\0\x01\x1a\xe1");
+            d.bytes("added.f", [2]);
+        })
+    });
+    let mut out = BytesMut::new();
+    for (id, payload) in [(0, hello), (1, ask), (2, pex), (3, vec![1]), (4, vec![0, 0, 0, 1])] {
+        Message::Extended { id, payload: payload.into() }.encode(&mut out);
+    }
+    out.to_vec()
+}
+
+fn response(body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+    [head.as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
+}
+
+const REQUEST: &[u8] =
+    b"GET /announce?info_hash=%01%02aaaaaaaaaaaaaaaaaa&peer_id=-UC0100-abcdefghijkl&port=6881&uploaded=1\
+&downloaded=2&left=3&event=started&numwant=50&compact=1&key=0000002a HTTP/1.1\r\nHost: tracker.test\r\n\r\n";
