@@ -1,0 +1,53 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::workspace::Workspace;
+
+mod layers;
+mod modules;
+mod tidy;
+mod tokens;
+mod workspace;
+
+/// What a check found wrong, one line each.
+type Findings = Vec<String>;
+
+/// A name and what it runs.
+type Check = (&'static str, fn(&Workspace) -> Result<Findings, Box<dyn Error>>);
+
+const LAYERS: &[Check] = &[("arrows between crates", layers::arrows), ("circles between modules", layers::circles)];
+
+const TIDY: &[Check] = &[
+    ("files", tidy::files),
+    ("package budgets", tidy::budgets),
+    ("READMEs and descriptions", tidy::readmes),
+    ("tests named in docs", tidy::named_tests),
+];
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let checks = match task.as_str() {
+        "layers" => LAYERS,
+        "tidy" => TIDY,
+        _ => return Err("usage: cargo xtask layers | tidy".into()),
+    };
+    let workspace = Workspace::load()?;
+    let mut out = std::io::stdout().lock();
+    let mut failed = false;
+    for (name, check) in checks {
+        let start = Instant::now();
+        let findings = check(&workspace)?;
+        let verdict = if findings.is_empty() { "ok" } else { "FAILED" };
+        writeln!(out, "{task}: {name}: {verdict} ({} ms)", start.elapsed().as_millis())?;
+        for finding in &findings {
+            writeln!(out, "  {finding}")?;
+        }
+        failed |= !findings.is_empty();
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
