@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::workspace::Workspace;
 
+mod bench_peers;
 mod interop;
 mod lab;
 mod layers;
@@ -38,8 +39,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let checks = match task.as_str() {
         "layers" => LAYERS,
         "tidy" => TIDY,
+        "bench-peers" => return bench_peers::bench_peers(&arguments),
         "interop" => return interop::interop(&arguments),
-        _ => return Err("usage: cargo xtask layers | tidy | interop".into()),
+        _ => return Err("usage: cargo xtask layers | tidy | interop | bench-peers".into()),
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();
