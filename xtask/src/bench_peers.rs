@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path};
+use crate::lab::{EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path};
 use crate::tracker;
 
 const NEEDED: [Needed; 1] = [("aria2c", &["--version"], "apt-get install --no-install-recommends aria2")];
@@ -120,7 +120,7 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     if number("status")? != 0.0 {
         return Err(format!("it failed, see {}", log.display()).into());
     }
-    same(&payload.data, &payload.output)?;
+    same(&payload.data, &payload.output, EmptyFiles::Demanded)?;
     fs::remove_dir_all(&payload.output)?;
     Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
 }

@@ -200,8 +200,17 @@ pub(crate) fn generate(path: &Path, length: u64, seed: u64) -> io::Result<()> {
     file.flush()
 }
 
+/// Whether an empty file may be missing.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum EmptyFiles {
+    /// It must be there.
+    Demanded,
+    /// Some clients make a file when they write its first byte.
+    MayLack,
+}
+
 /// Demands that two files or folders hold the same names and bytes.
-pub(crate) fn same(expected: &Path, found: &Path) -> Outcome {
+pub(crate) fn same(expected: &Path, found: &Path, empty: EmptyFiles) -> Outcome {
     if expected.is_dir() {
         let names = |folder: &Path| -> Outcome<Vec<_>> {
             let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -209,11 +218,15 @@ pub(crate) fn same(expected: &Path, found: &Path) -> Outcome {
             names.sort();
             Ok(names)
         };
-        let (wanted, got) = (names(expected)?, names(found)?);
+        let (mut wanted, got) = (names(expected)?, names(found)?);
+        if empty == EmptyFiles::MayLack {
+            let is_empty = |path: PathBuf| path.metadata().is_ok_and(|it| it.is_file() && it.len() == 0);
+            wanted.retain(|name| got.contains(name) || !is_empty(expected.join(name)));
+        }
         if wanted != got {
             return Err(format!("{} holds {got:?} instead of {wanted:?}", found.display()).into());
         }
-        return wanted.iter().try_for_each(|name| same(&expected.join(name), &found.join(name)));
+        return wanted.iter().try_for_each(|name| same(&expected.join(name), &found.join(name), empty));
     }
     let open = |path: &Path| File::open(path).map_err(|error| format!("{}: {error}", path.display()));
     let (mut left, mut right) = (open(expected)?, open(found)?);
@@ -257,3 +270,28 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// The argument that tells the program that it is in its own network.
 const INSIDE: &str = "--inside";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_byte_or_a_missing_file_is_found() -> Outcome {
+        let root = fresh(std::env::temp_dir().join(format!("unchoke-lab-{}", std::process::id())))?;
+        let (a, b) = (root.join("a"), root.join("b"));
+        for folder in [&a, &b] {
+            generate(&folder.join("x/data"), 100_001, 7)?;
+            generate(&folder.join("x/empty"), 0, 7)?;
+        }
+        assert!(same(&a, &b, EmptyFiles::Demanded).is_ok());
+        fs::remove_file(b.join("x/empty"))?;
+        assert!(same(&a, &b, EmptyFiles::Demanded).is_err());
+        assert!(same(&a, &b, EmptyFiles::MayLack).is_ok());
+        generate(&b.join("x/data"), 100_001, 8)?;
+        assert!(same(&a, &b, EmptyFiles::MayLack).is_err());
+        fs::remove_file(b.join("x/data"))?;
+        assert!(same(&a, &b, EmptyFiles::MayLack).is_err());
+        fs::remove_dir_all(root)?;
+        Ok(())
+    }
+}
