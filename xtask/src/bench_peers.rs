@@ -120,7 +120,8 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     if number("status")? != 0.0 {
         return Err(format!("it failed, see {}", log.display()).into());
     }
-    same(&payload.data, &payload.output, EmptyFiles::Demanded)?;
+    let name = "payload.bin";
+    same(&payload.data.join(name), &payload.output.join(name), EmptyFiles::Demanded)?;
     fs::remove_dir_all(&payload.output)?;
     Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
 }
