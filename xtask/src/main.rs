@@ -8,10 +8,14 @@ use std::time::Instant;
 
 use crate::workspace::Workspace;
 
+mod bench_peers;
+mod interop;
+mod lab;
 mod layers;
 mod modules;
 mod tidy;
 mod tokens;
+mod tracker;
 mod workspace;
 
 /// What a check found wrong, one line each.
@@ -30,11 +34,14 @@ const TIDY: &[Check] = &[
 ];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let task = std::env::args().nth(1).unwrap_or_default();
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let task = arguments.first().cloned().unwrap_or_default();
     let checks = match task.as_str() {
         "layers" => LAYERS,
         "tidy" => TIDY,
-        _ => return Err("usage: cargo xtask layers | tidy".into()),
+        "bench-peers" => return bench_peers::bench_peers(&arguments),
+        "interop" => return interop::interop(&arguments),
+        _ => return Err("usage: cargo xtask layers | tidy | interop | bench-peers".into()),
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();

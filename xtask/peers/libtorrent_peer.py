@@ -1,0 +1,57 @@
+"""A libtorrent 2.x peer: TCP only; no DHT, LSD, UPnP or NAT-PMP.
+
+usage: libtorrent_peer.py seed|leech TORRENT|MAGNET DIR IP:PORT [--trust] [PEER_IP:PORT]...
+
+Prints "ready" when it listens. A seed checks its data first and runs until it is ended; with --trust it takes the
+data for verified. A leech ends when it has everything.
+"""
+
+import sys
+import time
+
+import libtorrent as lt
+
+mode, source, folder, listen = sys.argv[1:5]
+trust = "--trust" in sys.argv[5:]
+peers = [peer for peer in sys.argv[5:] if peer != "--trust"]
+
+session = lt.session({
+    "listen_interfaces": listen,
+    "outgoing_interfaces": listen.rsplit(":", 1)[0],
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "enable_incoming_utp": False,
+    "enable_outgoing_utp": False,
+    "alert_mask": lt.alert.category_t.error_notification,
+})
+if source.startswith("magnet:"):
+    parameters = lt.parse_magnet_uri(source)
+else:
+    parameters = lt.add_torrent_params()
+    parameters.ti = lt.torrent_info(source)
+parameters.save_path = folder
+parameters.flags &= ~lt.torrent_flags.auto_managed
+parameters.flags &= ~lt.torrent_flags.paused
+if trust:
+    # Seed mode alone hashes each piece again when it is first asked for.
+    count = parameters.ti.num_pieces()
+    parameters.have_pieces = [True] * count
+    parameters.verified_pieces = [True] * count
+    parameters.flags |= lt.torrent_flags.seed_mode
+handle = session.add_torrent(parameters)
+for peer in peers:
+    host, port = peer.rsplit(":", 1)
+    handle.connect_peer((host, int(port)))
+while mode == "seed" and not handle.status().is_seeding:
+    time.sleep(0.02)
+print("ready", flush=True)
+while mode == "seed" or not handle.status().is_seeding:
+    for alert in session.pop_alerts():
+        print(alert, file=sys.stderr, flush=True)
+    time.sleep(0.02)
+# Ending the session waits for the disk.
+session.remove_torrent(handle)
+del handle, session
+print("done", flush=True)

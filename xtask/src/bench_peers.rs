@@ -1,0 +1,201 @@
+//! `cargo xtask bench-peers`: does our downloader keep up with libtorrent's and aria2's, and what does it cost?
+//!
+//! One torrent, one seed (libtorrent, which takes its data for verified), loopback. The downloaders take turns, so that a
+//! change in the machine's load meets all of them.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use serde_json::{Value, json};
+
+use crate::lab::{EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path};
+use crate::tracker;
+
+const NEEDED: [Needed; 1] = [("aria2c", &["--version"], "apt-get install --no-install-recommends aria2")];
+
+/// The downloaders; the ratios are against the second.
+const LEECHES: [&str; 3] = ["unchoke", "libtorrent", "aria2"];
+
+/// What one download cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall_s: f64,
+    cpu_s: f64,
+    rss_mib: f64,
+}
+
+/// What is downloaded and where to.
+struct Payload {
+    data: PathBuf,
+    torrent: PathBuf,
+    output: PathBuf,
+}
+
+/// Runs `--rounds N` (3) rounds over `--mib N` (2048); `--work DIR` holds the payload twice; `--json` for programs.
+pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
+    let mut lab = Lab::new("bench-peers")?;
+    if let Some(folder) = value(arguments, "--work") {
+        lab.work = Path::new(folder).join("bench-peers");
+    }
+    if let Some(code) = lab.enter(arguments, &NEEDED)? {
+        return Ok(code);
+    }
+    let mib = value(arguments, "--mib").map_or(Ok(2_048), str::parse::<u32>)?;
+    let rounds = value(arguments, "--rounds").map_or(Ok(3), str::parse::<u32>)?;
+    if mib == 0 || rounds == 0 {
+        return Err("--mib and --rounds must be at least 1".into());
+    }
+    fresh(lab.work.clone())?;
+    let payload = Payload {
+        data: lab.work.join("data"),
+        torrent: lab.work.join("payload.torrent"),
+        output: lab.work.join("output"),
+    };
+    generate(&payload.data.join("payload.bin"), u64::from(mib) << 20, 1)?;
+    let mut create = lab.ours("create");
+    create.arg(payload.data.join("payload.bin")).arg("--output").arg(&payload.torrent);
+    run(create.args(["--piece-length", "1048576", "--tracker", &format!("http://{TRACKER}/{SEED}/announce")]))?;
+    tracker::start(TRACKER)?;
+    let mut costs = LEECHES.map(|_| Vec::new());
+    for round in 0..rounds {
+        for (leech, costs) in LEECHES.iter().zip(&mut costs) {
+            costs.push(download(&lab, &payload, leech).map_err(|error| format!("{leech}, round {round}: {error}"))?);
+        }
+    }
+    fs::remove_dir_all(&payload.data)?;
+    let medians = costs.map(|costs| Cost {
+        wall_s: median(costs.iter().map(|it| it.wall_s)),
+        cpu_s: median(costs.iter().map(|it| it.cpu_s)),
+        rss_mib: median(costs.iter().map(|it| it.rss_mib)),
+    });
+    let report = if arguments.iter().any(|it| it == "--json") {
+        as_json(mib, rounds, &medians).to_string()
+    } else {
+        table(mib, rounds, &medians)
+    };
+    writeln!(std::io::stdout(), "{report}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One download from a fresh seed, compared with the payload byte by byte.
+fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
+    fresh(payload.output.clone())?;
+    let mut command = lab.script("libtorrent_peer.py");
+    command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
+    let mut seed = Running::start(&mut command, &lab.work.join("seed.log"))?;
+    seed.printed("ready")?;
+    let inner = match leech {
+        "unchoke" => {
+            let mut command = lab.ours("download");
+            command.arg(&payload.torrent).arg("--output").arg(&payload.output).arg("--json");
+            command.args(["--peer", &SEED.to_string(), "--listen", "10.77.0.2:0"]);
+            command
+        }
+        "libtorrent" => {
+            let mut command = lab.script("libtorrent_peer.py");
+            command.arg("leech").arg(&payload.torrent).arg(&payload.output);
+            command.args(["10.77.0.4:6900", &SEED.to_string()]);
+            command
+        }
+        _ => {
+            let mut command = Command::new("aria2c");
+            command.args(["--no-conf=true", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
+            command.args(["--enable-peer-exchange=false", "--disable-ipv6=true", "--seed-time=0", "--quiet=true"]);
+            command.args(["--file-allocation=none", "--interface=10.77.0.5", "--listen-port=6900"]);
+            command.arg("--dir").arg(&payload.output).arg(&payload.torrent);
+            command
+        }
+    };
+    let log = lab.work.join(format!("{leech}.log"));
+    let mut command = Command::new(lab.python());
+    command.arg(script_path("measure.py")).arg(inner.get_program()).args(inner.get_args());
+    let mut measured = Running::start(&mut command, &log)?;
+    measured.ended()?;
+    let output = measured.output()?;
+    let cost: Value = serde_json::from_str(output.lines().last().unwrap_or_default())?;
+    let number = |key: &str| cost.get(key).and_then(Value::as_f64).ok_or_else(|| format!("no {key} in {cost}"));
+    if number("status")? != 0.0 {
+        return Err(format!("it failed, see {}", log.display()).into());
+    }
+    let name = "payload.bin";
+    same(&payload.data.join(name), &payload.output.join(name), EmptyFiles::Demanded)?;
+    fs::remove_dir_all(&payload.output)?;
+    Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
+}
+
+fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    arguments.iter().skip_while(|it| *it != name).nth(1).map(String::as_str)
+}
+
+/// The middle value, or of two middle values the greater.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values = values.collect::<Vec<_>>();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn throughput(mib: u32, cost: &Cost) -> f64 {
+    f64::from(mib) / cost.wall_s
+}
+
+fn cpu_per_gib(mib: u32, cost: &Cost) -> f64 {
+    cost.cpu_s * 1024.0 / f64::from(mib)
+}
+
+fn as_json(mib: u32, rounds: u32, costs: &[Cost; 3]) -> Value {
+    let rows = LEECHES.iter().zip(costs).map(|(leech, cost)| {
+        json!({
+            "leech": leech,
+            "wall_s": cost.wall_s,
+            "mib_per_s": throughput(mib, cost),
+            "cpu_s_per_gib": cpu_per_gib(mib, cost),
+            "rss_mib": cost.rss_mib,
+        })
+    });
+    json!({ "mib": mib, "rounds": rounds, "seed": "libtorrent", "leeches": rows.collect::<Vec<_>>() })
+}
+
+fn table(mib: u32, rounds: u32, costs: &[Cost; 3]) -> String {
+    let [_, base, _] = costs;
+    let mut text = format!(
+        "{mib} MiB from one libtorrent seed over loopback, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
+         | leech | MiB/s | CPU s/GiB | peak RSS, MiB |\n| --- | --- | --- | --- |"
+    );
+    for (leech, cost) in LEECHES.iter().zip(costs) {
+        let (speed, cpu) = (throughput(mib, cost), cpu_per_gib(mib, cost));
+        text.push_str(&format!(
+            "\n| {leech} | {speed:.0} ({:.2}) | {cpu:.2} ({:.2}) | {:.0} ({:.2}) |",
+            speed / throughput(mib, base),
+            cpu / cpu_per_gib(mib, base),
+            cost.rss_mib,
+            cost.rss_mib / base.rss_mib,
+        ));
+    }
+    text
+}
+
+/// Where the seed listens.
+const SEED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 3), 6_900);
+
+/// Where the tracker listens that tells aria2 of the seed.
+const TRACKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 1), 6_969);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_not_moved_by_one_slow_round() {
+        assert_eq!(median([1.0, 9.0, 1.5].into_iter()).to_bits(), 1.5_f64.to_bits());
+    }
+
+    #[test]
+    fn the_table_tells_rates_and_ratios() {
+        let cost = |wall_s, cpu_s| Cost { wall_s, cpu_s, rss_mib: 10.0 };
+        let text = table(2_048, 3, &[cost(2.0, 1.0), cost(4.0, 2.0), cost(8.0, 2.0)]);
+        assert!(text.contains("| unchoke | 1024 (2.00) | 0.50 (0.50) | 10 (1.00) |"), "{text}");
+    }
+}
