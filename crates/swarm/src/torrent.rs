@@ -258,8 +258,10 @@ impl Torrent {
     fn ban(&mut self, now: Instant, shared: &mut Shared, guilty: Sender) {
         let is_shared =
             self.peers.values().any(|peer| peer.key != guilty.key && peer.address.ip() == guilty.address.ip());
-        shared.bans.ban(guilty.address, guilty.id, is_shared);
-        shared.events.push_back(Event::PeerBanned { torrent: self.key, address: guilty.address });
+        // Each of its bad pieces convicts it anew; the owner hears of it once.
+        if shared.bans.ban(guilty.address, guilty.id, is_shared) {
+            shared.events.push_back(Event::PeerBanned { torrent: self.key, address: guilty.address });
+        }
         let caught = |peer: &&Peer| peer.key == guilty.key || peer.id == Some(guilty.id);
         let keys: Vec<PeerKey> = self.peers.values().filter(caught).map(|peer| peer.key).collect();
         for key in keys {
