@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, make};
 use std::time::Duration;
-use unchoke_swarm::SessionConfig;
+use unchoke_swarm::{Event, SessionConfig};
 
 const LONG: Duration = Duration::from_secs(600);
 const RATE: u64 = 400_000;
@@ -100,4 +100,25 @@ fn payload_in_memory_stays_within_the_budget() {
     let most = rig.nodes[leech].most_held.saturating_sub(rig.stats(leech).wasted as usize);
     assert!(most <= budget + piece + buffer, "{most}");
     assert!(most >= budget / 2, "the budget is used: {most}");
+}
+
+#[test]
+fn a_peer_that_is_not_read_from_is_neither_snubbed_nor_idle() {
+    let made = make(2 << 20, 131_072);
+    let mut rig = Rig::new(25);
+    let mut slow = config();
+    slow.download_limit = Some(500);
+    let seeds: Vec<usize> = (0..4).map(|_| rig.seed(&made, config())).collect();
+    let leech = rig.leech(&made, slow);
+    rig.introduce(leech, &seeds);
+    let snubbed = |rig: &Rig| {
+        let peers = rig.nodes[leech].session.peers(rig.nodes[leech].torrent);
+        peers.iter().any(|peer| peer.snubbed)
+    };
+    assert!(!rig.run(Duration::from_secs(400), snubbed), "{:?}", rig.elapsed());
+    assert_eq!(rig.stats(leech).wasted, 0);
+    assert_eq!(rig.stats(leech).peers, 4);
+    let closed = |event: &Event| matches!(event, Event::PeerDisconnected { .. });
+    assert_eq!(rig.count(leech, closed), 0);
+    assert!(rig.stats(leech).downloaded > 100_000);
 }
