@@ -19,7 +19,9 @@ pub(crate) struct Bans {
 }
 
 impl Bans {
-    pub(crate) fn ban(&mut self, endpoint: SocketAddr, id: PeerId, address_is_shared: bool) {
+    /// Returns whether that is news.
+    pub(crate) fn ban(&mut self, endpoint: SocketAddr, id: PeerId, address_is_shared: bool) -> bool {
+        let known = self.endpoints.contains(&endpoint) && self.ids.contains(&id);
         if self.endpoints.len() < MAX_BANS {
             self.endpoints.insert(endpoint);
             self.ids.insert(id);
@@ -27,6 +29,7 @@ impl Bans {
                 self.addresses.insert(endpoint.ip());
             }
         }
+        !known
     }
 
     pub(crate) fn refuses_address(&self, endpoint: SocketAddr) -> bool {
@@ -46,10 +49,10 @@ mod tests {
     fn neighbours_behind_one_address_are_not_banned_with_the_culprit() {
         let mut bans = Bans::default();
         let (bad, good) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.1:6".parse().unwrap());
-        bans.ban(bad, PeerId::new([1; 20]), true);
+        assert!(bans.ban(bad, PeerId::new([1; 20]), true));
         assert!(bans.refuses_address(bad) && bans.refuses_id(PeerId::new([1; 20])));
         assert!(!bans.refuses_address(good) && !bans.refuses_id(PeerId::new([2; 20])));
-        bans.ban(bad, PeerId::new([1; 20]), false);
+        assert!(!bans.ban(bad, PeerId::new([1; 20]), false), "it was banned before");
         assert!(bans.refuses_address(good));
     }
 }

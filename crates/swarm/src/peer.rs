@@ -198,6 +198,11 @@ impl Peer {
         !self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) >= after
     }
 
+    /// Whether it was snubbed so lately that it is not to be asked for anything. A late block ends that.
+    pub(crate) fn is_resting(&self, now: Instant, rest: Duration) -> bool {
+        self.snubbed && self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) < rest
+    }
+
     pub(crate) fn stats(&self) -> PeerStats {
         PeerStats {
             peer: self.key,

@@ -258,8 +258,10 @@ impl Torrent {
     fn ban(&mut self, now: Instant, shared: &mut Shared, guilty: Sender) {
         let is_shared =
             self.peers.values().any(|peer| peer.key != guilty.key && peer.address.ip() == guilty.address.ip());
-        shared.bans.ban(guilty.address, guilty.id, is_shared);
-        shared.events.push_back(Event::PeerBanned { torrent: self.key, address: guilty.address });
+        // Each of its bad pieces convicts it anew; the owner hears of it once.
+        if shared.bans.ban(guilty.address, guilty.id, is_shared) {
+            shared.events.push_back(Event::PeerBanned { torrent: self.key, address: guilty.address });
+        }
         let caught = |peer: &&Peer| peer.key == guilty.key || peer.id == Some(guilty.id);
         let keys: Vec<PeerKey> = self.peers.values().filter(caught).map(|peer| peer.key).collect();
         for key in keys {
@@ -612,6 +614,11 @@ impl Torrent {
             peer.up.tick(now);
             peer.rejections = 0;
             peer.window.tick(peer.down.rate(), shared.config.max_outstanding);
+            if peer.paused {
+                // It is we who do not read; that is no silence of the peer's.
+                peer.waiting_since = now;
+                peer.connection.handle_unread(now);
+            }
             if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
                 if let Err(error) = peer.connection.handle_timeout(now) {
                     broken.push((peer.key, error));
@@ -623,6 +630,7 @@ impl Torrent {
                 && let Some(transfer) = &mut self.transfer
             {
                 peer.snubbed = true;
+                peer.waiting_since = now;
                 peer.window.snubbed();
                 transfer.give_up(peer);
             }

@@ -130,6 +130,10 @@ impl Transfer {
         if !self.is_downloading() || !peer.interesting || peer.rejections > MAX_REJECTIONS {
             return;
         }
+        // What a snubbed peer did not send must go to others before it is asked again, or it would hold the same block for good.
+        if peer.is_resting(now, shared.config.snub_after) {
+            return;
+        }
         let allowed = peer.chokes_us.then_some(peer.allowed_to_us.as_slice());
         if allowed.is_some_and(<[PieceIndex]>::is_empty) {
             return;

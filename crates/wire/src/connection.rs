@@ -218,6 +218,11 @@ impl Connection {
         self.registry.handle_verified(now, block);
     }
 
+    /// The driver does not read from the connection at present, so that nothing comes is not the peer's silence.
+    pub fn handle_unread(&mut self, now: Instant) {
+        self.timers.handle_heard(now);
+    }
+
     /// Something has changed that the extensions may want to tell the peer.
     pub fn handle_change(&mut self, now: Instant, change: &SwarmChange) {
         self.registry.handle_change(now, change);

@@ -24,6 +24,8 @@ struct Started {
     /// The first peer that was asked, which alone may go on while it is `alone`.
     owner: PeerKey,
     alone: bool,
+    /// The owner gave blocks back; whoever is given blocks next owns the piece.
+    orphan: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +66,8 @@ impl Blocks {
             && !self.is_started(piece)
         {
             let count = count as usize;
-            self.started.insert(piece, Started { slots: vec![Slot::Free; count], free: count, owner, alone });
+            let slots = vec![Slot::Free; count];
+            self.started.insert(piece, Started { slots, free: count, owner, alone, orphan: false });
             self.free = self.free.saturating_add(count);
         }
     }
@@ -97,6 +100,7 @@ impl Blocks {
                 // Whoever gives blocks back is no longer waited for.
                 if started.owner == peer {
                     started.alone = false;
+                    started.orphan = true;
                 }
             }
             (BlockState::Returned, _) => {}
@@ -110,6 +114,9 @@ impl Blocks {
             return;
         }
         let limit = out.len().saturating_add(budget);
+        if budget > 0 && std::mem::replace(&mut started.orphan, false) {
+            started.owner = peer;
+        }
         for (number, slot) in (0u32..).zip(&mut started.slots) {
             if out.len() >= limit {
                 break;
@@ -123,9 +130,9 @@ impl Blocks {
         }
     }
 
-    /// Picks free blocks of the pieces that this peer was the first to be asked for.
+    /// Picks free blocks of the pieces that this peer was the first to be asked for, and of those whose first peer gave blocks back.
     pub fn pick_own(&mut self, ask: PickFor<'_>, budget: usize, out: &mut Vec<Block>) {
-        self.pick_where(ask, budget, out, |started| started.owner == ask.peer);
+        self.pick_where(ask, budget, out, |started| started.owner == ask.peer || started.orphan);
     }
 
     /// Picks free blocks of any started piece.

@@ -1,0 +1,157 @@
+//! Peers that lie or fall silent, and disks that fail.
+
+use crate::rig::{Rig, make};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use unchoke_core::{DiskError, PieceIndex};
+use unchoke_swarm::{Event, SessionConfig, TorrentState};
+
+const LONG: Duration = Duration::from_secs(1200);
+const CANCEL: u8 = 8;
+
+fn config() -> SessionConfig {
+    SessionConfig::default()
+}
+
+#[test]
+fn a_lone_liar_is_banned_after_one_piece_and_others_finish() {
+    let made = make(1 << 20, 65_536);
+    let mut rig = Rig::new(11);
+    let (liar, leech) = (rig.seed(&made, config()), rig.leech(&made, config()));
+    rig.nodes[liar].corrupt = Some(Box::new(|_| true));
+    rig.introduce(leech, &[liar]);
+    let banned = |event: &Event| matches!(event, Event::PeerBanned { .. });
+    assert!(rig.run(LONG, |rig| rig.count(leech, banned) > 0));
+    let events = &rig.nodes[leech].events;
+    let first = events.iter().position(|event| matches!(event, Event::PieceFailed { .. })).unwrap();
+    assert!(events.iter().position(banned).unwrap() > first);
+    assert_eq!(rig.stats(leech).failed_pieces, 1);
+    assert_eq!(rig.stats(leech).peers, 0);
+
+    let seed = rig.seed(&made, config());
+    rig.introduce(leech, &[seed, liar]);
+    rig.introduce(liar, &[leech]);
+    assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "{:?}", rig.stats(leech));
+    assert_eq!(rig.banned_by(leech), [liar]);
+    assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+}
+
+#[test]
+fn of_several_contributors_only_the_liar_is_banned() {
+    let made = make(4 << 20, 1 << 20);
+    let mut caught = 0;
+    for number in 0..24 {
+        let mut rig = Rig::new(number);
+        let seeds: Vec<usize> = (0..4).map(|_| rig.seed(&made, config())).collect();
+        let liar = seeds[usize::from(number) % 4];
+        let one_in = [1, 3, 16][usize::from(number) % 3];
+        let mut rng = unchoke_core::Seed::new([number; 32]).rng();
+        rig.nodes[liar].corrupt = Some(Box::new(move |_| rng.below(one_in) == 0));
+        for seed in &seeds {
+            rig.nodes[*seed].uplink = Some(150_000);
+        }
+        let leech = rig.leech(&made, config());
+        rig.introduce(leech, &seeds);
+        assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "run {number}: {:?}", rig.stats(leech));
+        let banned = rig.banned_by(leech);
+        assert!(banned.iter().all(|node| *node == liar), "run {number}: {banned:?} were banned, the liar is {liar}");
+        assert!(rig.stats(leech).failed_pieces == 0 || banned == [liar], "run {number}: the liar went free");
+        assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+        caught += banned.len();
+    }
+    assert!(caught > 12, "the liar was caught in {caught} runs");
+}
+
+#[test]
+fn blame_is_exact_when_memory_is_short() {
+    let made = make(4 << 20, 1 << 20);
+    for number in 0..12 {
+        let mut rig = Rig::new(100 + number);
+        let mut tight = config();
+        tight.memory_budget = 512 * 1024;
+        let seeds: Vec<usize> = (0..3).map(|_| rig.seed(&made, config())).collect();
+        rig.nodes[seeds[0]].corrupt = Some(Box::new(|block| block.number() % 7 == 3));
+        for seed in &seeds {
+            rig.nodes[*seed].uplink = Some(200_000);
+        }
+        let leech = rig.leech(&made, tight);
+        rig.introduce(leech, &seeds);
+        assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "run {number}: {:?}", rig.stats(leech));
+        let banned = rig.banned_by(leech);
+        assert!(banned == [seeds[0]], "run {number}: {banned:?}");
+        assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_and_recovers_and_loses_nothing() {
+    for budget in [16 << 20, 256 * 1024] {
+        let made = make(4 << 20, 131_072);
+        let mut rig = Rig::new(12);
+        let mut tight = config();
+        tight.memory_budget = budget;
+        let (seed, leech) = (rig.seed(&made, config()), rig.leech(&made, tight));
+        rig.nodes[seed].uplink = Some(1_000_000);
+        rig.introduce(leech, &[seed]);
+        assert!(rig.run(LONG, |rig| rig.stats(leech).verified >= 10));
+        let before: BTreeSet<PieceIndex> = rig.nodes[leech].store.as_ref().unwrap().committed.clone();
+        rig.nodes[leech].disk_error = Some(DiskError::Full);
+        let full = |event: &Event| matches!(event, Event::StorageFailed { error: DiskError::Full, .. });
+        assert!(rig.run(LONG, |rig| rig.count(leech, full) == 1));
+        assert_eq!(rig.stats(leech).state, TorrentState::StorageFailed);
+        assert!(!rig.run(Duration::from_secs(40), |rig| rig.count(leech, full) > 1));
+        let asked = rig.nodes[leech].asked.len();
+        assert!(!rig.run(Duration::from_secs(20), |_| false));
+        assert_eq!(rig.nodes[leech].asked.len(), asked, "nothing is asked for while the disk is full");
+        assert!(before.is_subset(&rig.nodes[leech].store.as_ref().unwrap().committed));
+
+        rig.nodes[leech].disk_error = None;
+        assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "{:?}", rig.stats(leech));
+        assert_eq!(rig.count(leech, |event| matches!(event, Event::StorageRecovered { .. })), 1);
+        assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+        let verified = rig.count(leech, |event| matches!(event, Event::PieceVerified { .. }));
+        assert_eq!(verified, 32, "each piece is verified once");
+        assert_eq!(rig.stats(leech).failed_pieces, 0);
+    }
+}
+
+#[test]
+fn endgame_asks_twice_and_cancels_the_rest() {
+    let made = make(1 << 20, 65_536);
+    let mut rig = Rig::new(13);
+    let (fast, slow) = (rig.seed(&made, config()), rig.seed(&made, config()));
+    rig.nodes[fast].uplink = Some(500_000);
+    rig.nodes[slow].uplink = Some(5_000);
+    let leech = rig.leech(&made, config());
+    rig.introduce(leech, &[fast, slow]);
+    assert!(rig.run(LONG, |rig| rig.is_complete(leech)));
+    assert!(rig.nodes[leech].sent.get(&CANCEL).is_some_and(|cancels| *cancels > 0));
+    // The slow one alone would need a minute for what it was asked for first.
+    assert!(rig.elapsed() < Duration::from_secs(10), "{:?}", rig.elapsed());
+    assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+}
+
+#[test]
+fn the_requests_of_a_snubbed_peer_go_to_others() {
+    let made = make(4 << 20, 65_536);
+    let mut rig = Rig::new(14);
+    let mut hasty = config();
+    hasty.snub_after = Duration::from_secs(5);
+    let (silent, seed) = (rig.seed(&made, config()), rig.seed(&made, config()));
+    rig.nodes[silent].mute = true;
+    rig.nodes[seed].uplink = Some(100_000);
+    let leech = rig.leech(&made, hasty);
+    rig.introduce(leech, &[silent, seed]);
+    assert!(!rig.run(Duration::from_secs(7), |_| false));
+    let peers = rig.nodes[leech].session.peers(rig.nodes[leech].torrent);
+    let snubbed: Vec<_> = peers.iter().filter(|peer| peer.snubbed).collect();
+    assert_eq!(snubbed.len(), 1);
+    assert_eq!(snubbed[0].address, rig.nodes[silent].address);
+    assert_eq!(snubbed[0].outstanding, 0);
+    let of_silent = rig.nodes[leech].asked.iter().find(|(node, _)| *node == silent).unwrap().1;
+    // Long before endgame, the other one is asked for what the silent one was asked for.
+    let again = |rig: &Rig| rig.nodes[leech].asked.contains(&(seed, of_silent));
+    assert!(rig.run(LONG, again));
+    assert!(rig.stats(leech).verified < 48, "{}", rig.stats(leech).verified);
+    assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "{:?}", rig.stats(leech));
+}
