@@ -324,7 +324,10 @@ impl Connection {
             Some(id) if message.needs_fast() && !self.supports_fast() => {
                 return Err(ConnectionError::NotNegotiated { id });
             }
-            Some(id @ (id::BITFIELD | id::HAVE_ALL | id::HAVE_NONE)) if self.told => {
+            // BEP 3 wants a bitfield first. There are clients that send it anew later, which is no harm once its length can be checked.
+            Some(id @ (id::BITFIELD | id::HAVE_ALL | id::HAVE_NONE))
+                if self.told && (self.geometry.is_none() || id == id::HAVE_NONE) =>
+            {
                 return Err(ConnectionError::TooLate { id });
             }
             Some(id::EXTENDED) if !self.supports_extensions() => {

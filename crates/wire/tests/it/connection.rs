@@ -100,7 +100,7 @@ fn messages_that_were_not_agreed_on_end_the_connection() {
 }
 
 #[test]
-fn a_bitfield_comes_first_or_not_at_all() {
+fn while_the_shape_is_unknown_a_bitfield_comes_first_or_not_at_all() {
     let firsts = [Message::HaveAll, Message::HaveNone, Message::Bitfield(Bytes::new()), Message::Have(PieceIndex(0))];
     for first in &firsts {
         for second in &firsts[..3] {
@@ -110,6 +110,17 @@ fn a_bitfield_comes_first_or_not_at_all() {
         let found = hear(&mut Pair::plain(all()), &[Message::Interested, first.clone(), Message::Have(PieceIndex(1))]);
         assert_eq!(found.unwrap().len(), 3);
     }
+}
+
+#[test]
+fn once_the_shape_is_known_a_bitfield_may_be_sent_anew() {
+    let geometry = Geometry::new(10 * 32_768, 32_768).unwrap();
+    let again = [Message::HaveAll, Message::Bitfield(Bytes::from_static(&[0xff, 0xc0])), Message::HaveAll];
+    let mut pair = Pair::plain(all());
+    pair.b.set_geometry(&geometry);
+    assert_eq!(hear(&mut pair, &again).unwrap().len(), 3);
+    let found = hear(&mut pair, &[Message::HaveNone]);
+    assert!(matches!(found, Err(ConnectionError::TooLate { .. })));
 }
 
 #[test]
