@@ -39,11 +39,15 @@ pub enum StorageErrorKind {
 }
 
 impl StorageError {
-    pub(crate) fn new(kind: StorageErrorKind) -> Self {
+    /// An error of this kind, for stores of your own.
+    #[must_use]
+    pub fn new(kind: StorageErrorKind) -> Self {
         Self { kind, path: None, source: None }
     }
 
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    /// What the operating system said about a file. The kind follows from it.
+    #[must_use]
+    pub fn io(path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 StorageErrorKind::Full
