@@ -198,6 +198,21 @@ impl Peer {
         !self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) >= after
     }
 
+    /// While it is we who do not read, its silence does not count.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        if self.paused {
+            self.waiting_since = now;
+            self.connection.handle_unread(now);
+        }
+    }
+
+    /// It has kept us waiting.
+    pub(crate) fn snub(&mut self, now: Instant) {
+        self.snubbed = true;
+        self.waiting_since = now;
+        self.window.snubbed();
+    }
+
     /// Whether it was snubbed so lately that it is not to be asked for anything. A late block ends that.
     pub(crate) fn is_resting(&self, now: Instant, rest: Duration) -> bool {
         self.snubbed && self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) < rest

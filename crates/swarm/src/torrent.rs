@@ -614,11 +614,7 @@ impl Torrent {
             peer.up.tick(now);
             peer.rejections = 0;
             peer.window.tick(peer.down.rate(), shared.config.max_outstanding);
-            if peer.paused {
-                // It is we who do not read; that is no silence of the peer's.
-                peer.waiting_since = now;
-                peer.connection.handle_unread(now);
-            }
+            peer.excuse(now);
             if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
                 if let Err(error) = peer.connection.handle_timeout(now) {
                     broken.push((peer.key, error));
@@ -629,9 +625,7 @@ impl Torrent {
             if peer.is_overdue(now, shared.config.snub_after)
                 && let Some(transfer) = &mut self.transfer
             {
-                peer.snubbed = true;
-                peer.waiting_since = now;
-                peer.window.snubbed();
+                peer.snub(now);
                 transfer.give_up(peer);
             }
         }
