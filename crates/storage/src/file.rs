@@ -175,6 +175,18 @@ impl TorrentStorage for FileTorrent {
                 recovered.verified = saved.durable.iter().filter(covered).collect();
                 recovered.suspects =
                     saved.journal.iter().filter(|piece| !saved.durable.contains(*piece)).filter(covered).collect();
+                // A file that is gone will be made anew, full of holes. Nothing may vouch for them after another kill.
+                if recovered.verified.len() != saved.durable.count() as usize {
+                    let only = |pieces: &[PieceIndex]| {
+                        let mut field = Bitfield::new(saved.durable.len());
+                        pieces.iter().for_each(|piece| {
+                            field.insert(*piece);
+                        });
+                        field
+                    };
+                    let (durable, journal) = (only(&recovered.verified), only(&recovered.suspects));
+                    state.files.save(&durable, &journal).map_err(self.fault(Path::new(state::FOLDER)))?;
+                }
             }
             None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
         }
@@ -263,12 +275,12 @@ impl TorrentStorage for FileTorrent {
             let mut state = self.state();
             (state.committed.clone(), std::mem::take(&mut state.dirty))
         };
-        if before.is_full() {
-            self.make_empty_files()?;
-        }
-        let synced = dirty.iter().try_for_each(|number| {
-            let file = self.file(*number, Mode::Write)?;
-            file.sync_data().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
+        let made = if before.is_full() { self.make_empty_files() } else { Ok(()) };
+        let synced = made.and_then(|()| {
+            dirty.iter().try_for_each(|number| {
+                let file = self.file(*number, Mode::Write)?;
+                file.sync_data().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
+            })
         });
         let mut state = self.state();
         if let Err(error) = synced {

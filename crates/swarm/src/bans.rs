@@ -15,16 +15,16 @@ const MAX_BANS: usize = 4096;
 pub(crate) struct Bans {
     addresses: BTreeSet<IpAddr>,
     endpoints: BTreeSet<SocketAddr>,
-    ids: BTreeSet<PeerId>,
+    ids: BTreeSet<(IpAddr, PeerId)>,
 }
 
 impl Bans {
     /// Returns whether that is news.
     pub(crate) fn ban(&mut self, endpoint: SocketAddr, id: PeerId, address_is_shared: bool) -> bool {
-        let known = self.endpoints.contains(&endpoint) && self.ids.contains(&id);
+        let known = self.endpoints.contains(&endpoint) && self.ids.contains(&(endpoint.ip(), id));
         if self.endpoints.len() < MAX_BANS {
             self.endpoints.insert(endpoint);
-            self.ids.insert(id);
+            self.ids.insert((endpoint.ip(), id));
             if !address_is_shared {
                 self.addresses.insert(endpoint.ip());
             }
@@ -36,8 +36,9 @@ impl Bans {
         self.addresses.contains(&endpoint.ip()) || self.endpoints.contains(&endpoint)
     }
 
-    pub(crate) fn refuses_id(&self, id: PeerId) -> bool {
-        self.ids.contains(&id)
+    /// A peer id is only a claim: it counts together with the address that it came from.
+    pub(crate) fn refuses_id(&self, ip: IpAddr, id: PeerId) -> bool {
+        self.ids.contains(&(ip, id))
     }
 }
 
@@ -50,8 +51,10 @@ mod tests {
         let mut bans = Bans::default();
         let (bad, good) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.1:6".parse().unwrap());
         assert!(bans.ban(bad, PeerId::new([1; 20]), true));
-        assert!(bans.refuses_address(bad) && bans.refuses_id(PeerId::new([1; 20])));
-        assert!(!bans.refuses_address(good) && !bans.refuses_id(PeerId::new([2; 20])));
+        assert!(bans.refuses_address(bad) && bans.refuses_id(bad.ip(), PeerId::new([1; 20])));
+        let elsewhere = "10.0.0.2:5".parse::<SocketAddr>().unwrap();
+        assert!(!bans.refuses_id(elsewhere.ip(), PeerId::new([1; 20])), "whose id was borrowed is innocent");
+        assert!(!bans.refuses_address(good) && !bans.refuses_id(bad.ip(), PeerId::new([2; 20])));
         assert!(!bans.ban(bad, PeerId::new([1; 20]), false), "it was banned before");
         assert!(bans.refuses_address(good));
     }

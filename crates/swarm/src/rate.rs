@@ -65,7 +65,7 @@ impl TokenBucket {
 
     /// When a debt is paid and reading may go on; `None` if there is none.
     pub(crate) fn positive_at(&self) -> Option<Instant> {
-        let rate = self.rate?;
+        let rate = self.rate.filter(|rate| *rate > 0)?;
         let debt = u64::try_from(self.tokens.saturating_neg()).ok()?.saturating_add(1);
         let wait = Duration::from_micros(debt.saturating_mul(1_000_000).checked_div(rate).unwrap_or(3_600_000_000));
         self.filled.checked_add(wait.clamp(Duration::from_millis(1), Duration::from_secs(3600)))
@@ -73,7 +73,7 @@ impl TokenBucket {
 
     /// When a whole block may pass again; `None` if it may now.
     pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let rate = self.rate?;
+        let rate = self.rate.filter(|rate| *rate > 0)?;
         let missing = i64::try_from(WORTHWHILE).unwrap_or(i64::MAX).saturating_sub(self.tokens);
         let missing = u64::try_from(missing).ok().filter(|missing| *missing > 0)?;
         let wait = Duration::from_micros(missing.saturating_mul(1_000_000).checked_div(rate).unwrap_or(3_600_000_000));

@@ -146,6 +146,8 @@ impl Session {
 
     /// A connection stands. The key names it from now on, until [`Action::Close`] or [`handle_closed`](Self::handle_closed).
     pub fn handle_connected(&mut self, now: Instant, address: SocketAddr, direction: Direction) -> PeerKey {
+        // A socket for both families names IPv4 peers in IPv6; lists and bans know them by one name only.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let key = PeerKey(self.next_peer);
         self.next_peer = self.next_peer.saturating_add(1);
         match direction {
@@ -252,7 +254,9 @@ impl Session {
         torrent.handle_handshake(now, &mut self.shared, key, &theirs);
     }
 
-    fn find(&self, info_hash: InfoHash) -> Option<TorrentKey> {
+    /// The torrent of this name, if it is here.
+    #[must_use]
+    pub fn find(&self, info_hash: InfoHash) -> Option<TorrentKey> {
         self.torrents.values().find(|torrent| torrent.hashes.matches(info_hash)).map(|torrent| torrent.key)
     }
 
@@ -400,10 +404,15 @@ impl Session {
 
     /// Lets connections read on that were told to pause, when the reason is gone.
     fn resume(&mut self, now: Instant) {
-        if self.paused.is_empty()
-            || self.shared.memory.saturating_mul(4) >= self.shared.config.memory_budget.saturating_mul(3)
-            || self.shared.down.available(now) == 0
-        {
+        if self.paused.is_empty() {
+            return;
+        }
+        // Every limit is brought up to date, so that the time at which one lets through again is never in the past.
+        let passes = self.shared.down.available(now) > 0;
+        self.torrents.values_mut().for_each(|torrent| {
+            torrent.down.available(now);
+        });
+        if !passes || self.is_memory_short() {
             return;
         }
         let (shared, torrents) = (&mut self.shared, &mut self.torrents);
@@ -488,9 +497,18 @@ impl Session {
         [self.next_tick, self.uploads.poll_timeout(), resume].into_iter().flatten().min()
     }
 
+    fn is_memory_short(&self) -> bool {
+        self.shared.memory.saturating_mul(4) >= self.shared.config.memory_budget.saturating_mul(3)
+    }
+
     /// When a download limit lets connections read on.
     fn resume_at(&self) -> Option<Instant> {
-        let limits = self.torrents.values().map(|torrent| &torrent.down).chain([&self.shared.down]);
+        if self.is_memory_short() {
+            // The end of a disk job lets them read on.
+            return None;
+        }
+        let owners = self.paused.iter().filter_map(|peer| self.torrents.get(self.shared.owners.get(peer)?));
+        let limits = owners.map(|torrent| &torrent.down).chain([&self.shared.down]);
         limits.filter_map(crate::rate::TokenBucket::positive_at).min()
     }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
-use unchoke_core::{BLOCK_LEN, Bitfield, Block, DiskOutcome, DiskWork, InfoHashes, PieceIndex, StreamProtocol as _};
+use unchoke_core::{Bitfield, Block, DiskOutcome, DiskWork, InfoHashes, PieceIndex, StreamProtocol as _};
 use unchoke_wire::{
     Connection, DontHave, Extension, ExtensionEvent, Handshake, LocalInfo, Message, PexFlags, Reserved, SharedMetadata,
     SwarmChange, UploadOnly, UtMetadata, UtPex,
@@ -166,11 +166,16 @@ impl Torrent {
 
     /// Both handshakes are done.
     pub(crate) fn handle_handshake(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, theirs: &Handshake) {
+        let Some(peer_ip) = self.peers.get(&key).map(|peer| peer.address.ip()) else { return };
         let refusal = if theirs.peer_id == shared.peer_id {
             Some(CloseReason::Itself)
-        } else if shared.bans.refuses_id(theirs.peer_id) {
+        } else if shared.bans.refuses_id(peer_ip, theirs.peer_id) {
             Some(CloseReason::Banned)
-        } else if self.peers.values().any(|other| other.key != key && other.id == Some(theirs.peer_id)) {
+        } else if self
+            .peers
+            .values()
+            .any(|other| other.key != key && other.id == Some(theirs.peer_id) && other.address.ip() == peer_ip)
+        {
             Some(CloseReason::Duplicate)
         } else {
             None
@@ -236,8 +241,8 @@ impl Torrent {
             transfer.give_up(&mut peer);
             transfer.handle_availability(&peer, Availability::Left(&peer.pieces));
         }
-        if peer.outgoing {
-            self.list.released(now, peer.address, peer.down.total() > 0 || peer.up.total() > 0);
+        if let Some(listens) = peer.listens {
+            self.list.released(now, listens, peer.down.total() > 0 || peer.up.total() > 0);
         }
         if !peer.choked {
             shared.rechoke = true;
@@ -262,7 +267,9 @@ impl Torrent {
         if shared.bans.ban(guilty.address, guilty.id, is_shared) {
             shared.events.push_back(Event::PeerBanned { torrent: self.key, address: guilty.address });
         }
-        let caught = |peer: &&Peer| peer.key == guilty.key || peer.id == Some(guilty.id);
+        let caught = |peer: &&Peer| {
+            peer.key == guilty.key || (peer.id == Some(guilty.id) && peer.address.ip() == guilty.address.ip())
+        };
         let keys: Vec<PeerKey> = self.peers.values().filter(caught).map(|peer| peer.key).collect();
         for key in keys {
             self.close(now, shared, key, CloseReason::Banned);
@@ -401,8 +408,8 @@ impl Torrent {
         let (Some(peer), Some(transfer)) = (self.peers.get_mut(&key), &self.transfer) else { return };
         if block.length <= MAX_REQUEST && transfer.have().contains(block.piece) {
             peer.connection.serve(block);
-        } else if peer.connection.supports_fast() {
-            peer.connection.send(Message::RejectRequest(block));
+        } else {
+            peer.connection.refuse(block);
         }
         shared.dirty.push(key);
     }
@@ -691,5 +698,3 @@ impl Torrent {
 
 /// Allowed-fast pieces that are remembered per peer (BEP 6 suggests ten).
 const MAX_ALLOWED: usize = 64;
-
-const _: () = assert!(MAX_REQUEST >= BLOCK_LEN);

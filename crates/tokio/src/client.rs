@@ -67,6 +67,9 @@ pub enum ClientError {
     /// The store cannot be opened or read.
     #[error("storage")]
     Storage(#[from] StorageError),
+    /// The torrent is here already. Two engines over the same files would overwrite one another.
+    #[error("torrent {0} is here already")]
+    Duplicate(InfoHashes),
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
@@ -155,7 +158,7 @@ impl Client {
     /// Adds a torrent. What its store holds is found first; what may be there is hashed in the background.
     ///
     /// # Errors
-    /// If the store cannot be opened.
+    /// If the store cannot be opened, or the torrent is here already.
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
         let AddTorrent { info_hashes, info, storage, peers, trackers, picker, download_limit, upload_limit } = torrent;
         let mut params = TorrentParams::from_hashes(info_hashes);
@@ -168,12 +171,15 @@ impl Client {
         (params.picker, params.download_limit, params.upload_limit) = (picker, download_limit, upload_limit);
         let key = self.engine.with(|core, now| {
             // The first disk jobs of a torrent leave when it is added, so its tasks must be there under its key.
+            if core.session.find(info_hashes.wire()).is_some() {
+                return Err(ClientError::Duplicate(info_hashes));
+            }
             let key = core.session.next_torrent_key();
             core.torrents.insert(key, tasks);
             let added = core.session.add_torrent(now, params);
             core.session.add_peers(now, added, &peers, PeerOrigin::Manual);
-            added
-        });
+            Ok(added)
+        })?;
         if !trackers.is_empty() {
             self.announce(key, info_hashes, trackers);
         }

@@ -290,6 +290,11 @@ impl Connection {
         !self.choking || (self.supports_fast() && self.uploads.allows(block.piece))
     }
 
+    /// Refuses a request. A peer that asks on without reading the refusals is ended like one that does not read answers.
+    pub fn refuse(&mut self, block: Block) {
+        self.reject(block);
+    }
+
     /// Tells the peer, if it can be told, that it will not get a block.
     fn reject(&mut self, block: Block) {
         let before = self.control.len();

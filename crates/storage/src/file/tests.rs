@@ -97,7 +97,14 @@ fn what_was_deleted_is_not_vouched_for() {
     info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
     store.sync().unwrap();
     std::fs::remove_file(root.path().join("t/b")).unwrap();
-    assert_eq!(open().recover().unwrap().verified, [PieceIndex(0), PieceIndex(1)]);
+    let again = open();
+    assert_eq!(again.recover().unwrap().verified, [PieceIndex(0), PieceIndex(1)]);
+    // The file comes back with holes; a kill before the next sync must not make the old resume data vouch for them.
+    store_piece(again.as_ref(), &info, PieceIndex(2));
+    drop(again);
+    let recovered = open().recover().unwrap();
+    assert_eq!(recovered.verified, [PieceIndex(0), PieceIndex(1)]);
+    assert_eq!(recovered.suspects, [PieceIndex(2)]);
 }
 
 #[test]

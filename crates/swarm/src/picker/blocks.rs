@@ -110,8 +110,16 @@ impl Blocks {
     /// Picks free blocks of one started piece.
     pub fn pick_in(&mut self, piece: PieceIndex, peer: PeerKey, budget: usize, out: &mut Vec<Block>) {
         let Some(started) = self.started.get_mut(&piece) else { return };
-        if started.free == 0 || (started.alone && started.owner != peer) {
+        if started.free == 0 {
             return;
+        }
+        if started.alone && started.owner != peer {
+            // An owner that has nothing left to deliver, because it chokes us or is gone, must not keep the piece to itself.
+            let owner = started.owner;
+            if started.slots.iter().any(|slot| matches!(slot, Slot::Asked(peers) if peers.contains(&owner))) {
+                return;
+            }
+            (started.alone, started.orphan) = (false, true);
         }
         let limit = out.len().saturating_add(budget);
         if budget > 0 && std::mem::replace(&mut started.orphan, false) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use unchoke_core::Seed;
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, create};
-use unchoke_tokio::{AddTorrent, Client, HttpTrackerServer};
+use unchoke_tokio::{AddTorrent, Client, ClientError, HttpTrackerServer};
 use unchoke_tracker::server::TrackerServer;
 use unchoke_tracker::udp::UdpServer;
 
@@ -56,6 +56,7 @@ async fn downloads_over_loopback_and_resumes_without_fetching_again() {
     let torrent = leech.add(add()).await.unwrap();
     assert!(within(torrent.completed()).await);
     assert_eq!(torrent.stats().unwrap().downloaded, metainfo.info().geometry().total_len());
+    assert!(matches!(leech.add(add()).await, Err(ClientError::Duplicate(_))));
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
 
