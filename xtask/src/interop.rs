@@ -96,7 +96,7 @@ pub(crate) fn interop(arguments: &[String]) -> Outcome<ExitCode> {
             }
         }
     }
-    writeln!(out, "{ran} cases, {failed} failed; not among them: trackers, for `download` does not announce")?;
+    writeln!(out, "{ran} cases, {failed} failed; trackers of others are not among them")?;
     Ok(if failed == 0 && ran > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
