@@ -95,10 +95,10 @@ pub fn load(argument: &OsString) -> Result<Source, Failure> {
     }
     let path = Path::new(argument);
     let bytes = std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-    Metainfo::from_bytes(&bytes).map(|metainfo| Source::Torrent(Box::new(metainfo))).map_err(|error| {
-        let place = error.offset().map(|offset| format!(" (byte {offset})")).unwrap_or_default();
-        Failure::Usage(format!("{} is not a torrent: {}{place}", path.display(), chain(&error)))
-    })
+    // The error's own text names the kind and the byte offset.
+    Metainfo::from_bytes(&bytes)
+        .map(|metainfo| Source::Torrent(Box::new(metainfo)))
+        .map_err(|error| Failure::Usage(format!("{} is not a torrent: {}", path.display(), chain(&error))))
 }
 
 /// Resolves `HOST:PORT`.
