@@ -87,19 +87,18 @@ impl Torrent {
         for key in keys {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             peer.connection.set_geometry(&geometry);
-            let Some(pieces) = peer.early.resolve(geometry.piece_count()) else {
+            let early = std::mem::take(&mut peer.early);
+            let Some(pieces) = early.resolve(geometry.piece_count()) else {
                 self.close(now, shared, key, CloseReason::Redundant);
                 continue;
             };
             peer.pieces = Bitfield::new(geometry.piece_count());
-            let early = std::mem::take(&mut peer.early);
             peer.allowed_to_us.retain(|piece| piece.0 < geometry.piece_count());
             if peer.id.is_some() {
                 // What is here was not known when hands were shaken: it is told piece by piece.
                 have.iter().for_each(|piece| peer.connection.send(Message::Have(piece)));
                 shared.dirty.push(key);
             }
-            drop(early);
             self.peer_has(now, shared, key, pieces);
         }
         self.note_completion(now, shared);

@@ -1,14 +1,15 @@
 //! One TCP connection: a task that reads and a task that writes.
 
 use crate::engine::{Engine, PeerTasks};
+use crate::stream;
 use bytes::{BufMut as _, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, mpsc};
 use unchoke_core::{Block, Outgoing};
@@ -24,19 +25,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Opens a connection, from `source` if that is set.
 pub(crate) async fn open(engine: Arc<Engine>, torrent: TorrentKey, address: SocketAddr, source: Option<SocketAddr>) {
-    match tokio::time::timeout(CONNECT, connect(address, source)).await {
+    match tokio::time::timeout(CONNECT, stream::connect(address, source)).await {
         Ok(Ok(stream)) => run(&engine, stream, address, Direction::Outgoing(torrent)).await,
         _ => engine.with(|core, now| core.session.handle_connect_failed(now, torrent, address)),
     }
-}
-
-async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4() && !source.ip().is_unspecified())
-    {
-        socket.bind(SocketAddr::new(source.ip(), 0))?;
-    }
-    socket.connect(address).await
 }
 
 /// Carries a connection until either side ends it.
@@ -87,8 +79,8 @@ async fn write_all(
 ) -> io::Result<()> {
     let mut store: Option<Arc<dyn TorrentStorage>> = None;
     while let Some(first) = queue.recv().await {
+        let mut size = first.wire_len();
         let mut batch = vec![first];
-        let mut size = batch.iter().map(Outgoing::wire_len).sum::<usize>();
         while size < WRITE
             && let Ok(next) = queue.try_recv()
         {

@@ -1,11 +1,22 @@
-//! Carries a sans-IO stream protocol that moves no payload over a TCP connection.
+//! TCP connections: how they are opened, and how a protocol that moves no payload is carried over one.
 
 use bytes::BytesMut;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use unchoke_core::{Outgoing, StreamProtocol};
+
+/// Opens a connection, from the address of `source` if that is a particular one of the same family.
+pub(crate) async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let usable = |source: &SocketAddr| source.is_ipv4() == address.is_ipv4() && !source.ip().is_unspecified();
+    if let Some(source) = source.filter(usable) {
+        socket.bind(SocketAddr::new(source.ip(), 0))?;
+    }
+    socket.connect(address).await
+}
 
 /// Writes out what the protocol has to send.
 pub(crate) async fn flush<P: StreamProtocol>(protocol: &mut P, stream: &mut TcpStream) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{broadcast, watch};
 use unchoke_core::{DatagramProtocol as _, Path, Seed};
 use unchoke_swarm::{Event, PeerOrigin, TorrentKey};
@@ -172,12 +172,7 @@ async fn lookup(url: &TrackerUrl) -> io::Result<impl Iterator<Item = SocketAddr>
 async fn connect(url: &TrackerUrl, source: Option<SocketAddr>) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in lookup(url).await? {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        let from = source.filter(|from| from.is_ipv4() == address.is_ipv4() && !from.ip().is_unspecified());
-        if let Some(from) = from {
-            socket.bind(SocketAddr::new(from.ip(), 0))?;
-        }
-        match socket.connect(address).await {
+        match stream::connect(address, source).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
