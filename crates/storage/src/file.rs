@@ -13,7 +13,8 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tree::Mode;
-use unchoke_core::{Bitfield, Block, PieceIndex};
+use unchoke_core::hash::sha1;
+use unchoke_core::{Bitfield, Block, PieceHash, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
 /// Files kept open per torrent.
@@ -61,6 +62,8 @@ impl Storage for FileStorage {
                 files: StateFiles::new(&self.root, &info.info_hashes(), pieces),
                 committed: Bitfield::new(pieces),
                 dirty: BTreeSet::new(),
+                durable: Bitfield::new(pieces),
+                doubtful: false,
             }),
             syncing: Mutex::new(()),
             info: Arc::clone(info),
@@ -91,6 +94,10 @@ struct State {
     committed: Bitfield,
     /// Files written to since the last sync.
     dirty: BTreeSet<usize>,
+    /// Committed pieces that resume data names.
+    durable: Bitfield,
+    /// A sync has failed: what is committed and not durable must be written anew before the next.
+    doubtful: bool,
 }
 
 impl FileTorrent {
@@ -149,6 +156,54 @@ impl FileTorrent {
         }
         Ok(())
     }
+
+    /// Writes pieces anew from what is read back of them. After a failed sync the system may hold pages for clean that never reached the disk,
+    /// and the next sync would pass over them. A piece that no longer reads back right is not committed any more.
+    fn rewrite(&self, pieces: impl Iterator<Item = PieceIndex>) -> Result<(), StorageError> {
+        for piece in pieces {
+            let Some(length) = self.info.geometry().piece_len(piece) else { continue };
+            let mut bytes = vec![0; length as usize];
+            self.read(Block { piece, offset: 0, length }, &mut bytes)?;
+            if self.info.piece_hash(piece) == Some(PieceHash::V1(sha1(&bytes))) {
+                self.put(piece, 0, &[IoSlice::new(&bytes)])?;
+            } else {
+                self.state().committed.remove(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes into a piece, whatever is known of it.
+    fn put(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
+        let total: usize = data.iter().map(|slice| slice.len()).sum();
+        let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
+        let mut slices: &[IoSlice<'_>] = data;
+        let mut skip = 0;
+        let mut touched = Vec::new();
+        for span in self.info.layout().spans(start, u64::try_from(total).unwrap_or(u64::MAX)) {
+            let mut part = Vec::new();
+            let mut wanted = usize::try_from(span.len).unwrap_or(usize::MAX);
+            while let Some((first, others)) = slices.split_first().filter(|_| wanted > 0) {
+                let left = first.get(skip..).unwrap_or_default();
+                let taken = left.len().min(wanted);
+                part.push(IoSlice::new(left.get(..taken).unwrap_or_default()));
+                wanted = wanted.saturating_sub(taken);
+                if taken == left.len() {
+                    (slices, skip) = (others, 0);
+                } else {
+                    skip = skip.saturating_add(taken);
+                }
+            }
+            let entry = self.entry(span.file)?;
+            if !entry.is_padding() {
+                let file = self.file(span.file, Mode::Write)?;
+                positioned::write(&file, span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
+                touched.push(span.file);
+            }
+        }
+        self.state().dirty.extend(touched);
+        Ok(())
+    }
 }
 
 impl TorrentStorage for FileTorrent {
@@ -192,6 +247,7 @@ impl TorrentStorage for FileTorrent {
         }
         for piece in &recovered.verified {
             state.committed.insert(*piece);
+            state.durable.insert(*piece);
         }
         Ok(recovered)
     }
@@ -224,34 +280,7 @@ impl TorrentStorage for FileTorrent {
         if self.state().committed.contains(piece) {
             return Err(StorageError::new(StorageErrorKind::Committed(piece)));
         }
-        let total: usize = data.iter().map(|slice| slice.len()).sum();
-        let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
-        let mut slices: &[IoSlice<'_>] = data;
-        let mut skip = 0;
-        let mut touched = Vec::new();
-        for span in self.info.layout().spans(start, u64::try_from(total).unwrap_or(u64::MAX)) {
-            let mut part = Vec::new();
-            let mut wanted = usize::try_from(span.len).unwrap_or(usize::MAX);
-            while let Some((first, others)) = slices.split_first().filter(|_| wanted > 0) {
-                let left = first.get(skip..).unwrap_or_default();
-                let taken = left.len().min(wanted);
-                part.push(IoSlice::new(left.get(..taken).unwrap_or_default()));
-                wanted = wanted.saturating_sub(taken);
-                if taken == left.len() {
-                    (slices, skip) = (others, 0);
-                } else {
-                    skip = skip.saturating_add(taken);
-                }
-            }
-            let entry = self.entry(span.file)?;
-            if !entry.is_padding() {
-                let file = self.file(span.file, Mode::Write)?;
-                positioned::write(&file, span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
-                touched.push(span.file);
-            }
-        }
-        self.state().dirty.extend(touched);
-        Ok(())
+        self.put(piece, offset, data)
     }
 
     fn commit(&self, piece: PieceIndex) -> Result<(), StorageError> {
@@ -271,8 +300,15 @@ impl TorrentStorage for FileTorrent {
             return Ok(());
         }
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubtful: Vec<PieceIndex> = {
+            let state = self.state();
+            let pending = state.committed.iter().filter(|piece| !state.durable.contains(*piece));
+            pending.filter(|_| state.doubtful).collect()
+        };
+        self.rewrite(doubtful.into_iter())?;
         let (before, dirty) = {
             let mut state = self.state();
+            state.doubtful = false;
             (state.committed.clone(), std::mem::take(&mut state.dirty))
         };
         let made = if before.is_full() { self.make_empty_files() } else { Ok(()) };
@@ -285,6 +321,7 @@ impl TorrentStorage for FileTorrent {
         let mut state = self.state();
         if let Err(error) = synced {
             state.dirty.extend(dirty);
+            state.doubtful = true;
             return Err(error);
         }
         // What was discarded meanwhile is not named, and what was committed meanwhile stays in the journal.
@@ -295,11 +332,15 @@ impl TorrentStorage for FileTorrent {
         state.committed.iter().filter(|piece| !before.contains(*piece)).for_each(|piece| {
             since.insert(piece);
         });
-        state.files.save(&durable, &since).map_err(self.fault(Path::new(state::FOLDER)))
+        state.files.save(&durable, &since).map_err(self.fault(Path::new(state::FOLDER)))?;
+        state.durable = durable;
+        Ok(())
     }
 
     fn discard(&self, piece: PieceIndex) -> Result<(), StorageError> {
-        self.state().committed.remove(piece);
+        let mut state = self.state();
+        state.committed.remove(piece);
+        state.durable.remove(piece);
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Peers that were caught.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use unchoke_core::PeerId;
 
-/// Entries of each kind that are kept.
+/// Culprits that are remembered; the oldest are forgotten first.
 const MAX_BANS: usize = 4096;
 
 /// Who may not connect any more, for the life of the session.
@@ -16,18 +16,27 @@ pub(crate) struct Bans {
     addresses: BTreeSet<IpAddr>,
     endpoints: BTreeSet<SocketAddr>,
     ids: BTreeSet<(IpAddr, PeerId)>,
+    order: VecDeque<(SocketAddr, PeerId)>,
 }
 
 impl Bans {
     /// Returns whether that is news.
     pub(crate) fn ban(&mut self, endpoint: SocketAddr, id: PeerId, address_is_shared: bool) -> bool {
         let known = self.endpoints.contains(&endpoint) && self.ids.contains(&(endpoint.ip(), id));
-        if self.endpoints.len() < MAX_BANS {
+        if !known {
             self.endpoints.insert(endpoint);
             self.ids.insert((endpoint.ip(), id));
-            if !address_is_shared {
-                self.addresses.insert(endpoint.ip());
-            }
+            self.order.push_back((endpoint, id));
+        }
+        if !address_is_shared {
+            self.addresses.insert(endpoint.ip());
+        }
+        while self.order.len() > MAX_BANS
+            && let Some((endpoint, id)) = self.order.pop_front()
+        {
+            self.endpoints.remove(&endpoint);
+            self.ids.remove(&(endpoint.ip(), id));
+            self.addresses.remove(&endpoint.ip());
         }
         !known
     }
@@ -57,5 +66,15 @@ mod tests {
         assert!(!bans.refuses_address(good) && !bans.refuses_id(bad.ip(), PeerId::new([2; 20])));
         assert!(!bans.ban(bad, PeerId::new([1; 20]), false), "it was banned before");
         assert!(bans.refuses_address(good));
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let mut bans = Bans::default();
+        let culprit = |number: u32| SocketAddr::from((number.to_be_bytes(), 6881));
+        (0..10_000).for_each(|number| assert!(bans.ban(culprit(number), PeerId::new([0; 20]), number % 2 == 0)));
+        assert!(bans.refuses_address(culprit(9_999)) && !bans.refuses_address(culprit(1)));
+        assert_eq!((bans.order.len(), bans.endpoints.len(), bans.ids.len()), (MAX_BANS, MAX_BANS, MAX_BANS));
+        assert_eq!(bans.addresses.len(), MAX_BANS / 2);
     }
 }

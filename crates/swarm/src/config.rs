@@ -22,10 +22,14 @@ pub struct SessionConfig {
     pub client: String,
     /// The port that other peers can connect to, told to peers. `None` while there is none.
     pub listen_port: Option<u16>,
-    /// Connections in all, those being opened included. More find more pieces sooner and cost memory. Default 200.
+    /// Connections in all, those being opened included; peers may open three quarters of them. More find more pieces sooner and cost memory.
+    /// Default 200.
     pub max_connections: usize,
     /// Connections of one torrent. Default 80.
     pub max_connections_per_torrent: usize,
+    /// Connections that peers of one IPv4 address, or one /64 of IPv6, may open. Many people share some addresses; one who means ill has few.
+    /// Default 16.
+    pub max_connections_per_address: usize,
     /// Connections being opened at a time. Default 16.
     pub max_connecting: usize,
     /// Peers uploaded to at a time, over all torrents. More spread the uplink thinner. Default 8.
@@ -63,6 +67,7 @@ impl Default for SessionConfig {
             listen_port: None,
             max_connections: 200,
             max_connections_per_torrent: 80,
+            max_connections_per_address: 16,
             max_connecting: 16,
             upload_slots: 8,
             download_limit: None,

@@ -3,18 +3,21 @@
 use crate::blame::Sender;
 use crate::choker::PeerStats;
 use crate::ids::PeerKey;
+use crate::overhead::Overhead;
 use crate::rate::Meter;
 use crate::stats::PeerInfo;
 use crate::window::Window;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use unchoke_core::{Bitfield, Block, PeerId, PieceIndex};
-use unchoke_wire::Connection;
+use unchoke_core::{Bitfield, BitfieldError, Block, PeerId, PieceIndex, StreamProtocol as _};
+use unchoke_wire::{Connection, ConnectionError, Message};
 
 /// Blocks that were given up on and that are still taken if they come.
 const MAX_LATE: usize = 512;
+/// How often in a second a peer's becoming interested or not is acted upon at once.
+const MAX_INTEREST_CHANGES: u32 = 8;
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -48,8 +51,12 @@ pub(crate) struct Peer {
     /// Since when requests have been waiting without a block coming.
     pub(crate) waiting_since: Instant,
     pub(crate) snubbed: bool,
-    /// Requests rejected since the last tick.
-    pub(crate) rejections: u32,
+    /// What came on the connection that is not held.
+    pub(crate) overhead: Overhead,
+    /// Requests rejected since the last tick, or lost to a choke.
+    pub(crate) rejections: usize,
+    /// How often it has become interested or not since the last tick.
+    interest_changes: u32,
     /// Upload quantum not used up.
     pub(crate) deficit: usize,
     /// Payload handed to the driver in all.
@@ -87,17 +94,17 @@ impl Early {
         }
     }
 
-    /// What that makes, now that the number of pieces is known; `None` if the bitfield does not fit.
-    pub(crate) fn resolve(&self, pieces: u32) -> Option<Bitfield> {
+    /// What that makes, now that the number of pieces is known.
+    pub(crate) fn resolve(&self, pieces: u32) -> Result<Bitfield, BitfieldError> {
         let mut field = match &self.bitfield {
-            Some(bytes) => Bitfield::from_bytes(bytes, pieces).ok()?,
+            Some(bytes) => Bitfield::from_bytes(bytes, pieces)?,
             None if self.all => Bitfield::full(pieces),
             None => Bitfield::new(pieces),
         };
         for piece in &self.pieces {
             field.insert(*piece);
         }
-        Some(field)
+        Ok(field)
     }
 }
 
@@ -132,7 +139,9 @@ impl Peer {
             window: Window::new(),
             waiting_since: now,
             snubbed: false,
+            overhead: Overhead::default(),
             rejections: 0,
+            interest_changes: 0,
             deficit: 0,
             handed: 0,
             down: Meter::new(now),
@@ -144,6 +153,56 @@ impl Peer {
             allowance: None,
             paused: false,
             in_round: false,
+        }
+    }
+
+    /// Bytes have come on its connection.
+    pub(crate) fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), ConnectionError> {
+        let (length, payload) = (input.len(), self.connection.payload_received());
+        let result = self.connection.handle_input(now, input);
+        let payload = self.connection.payload_received().saturating_sub(payload);
+        let taken = length.saturating_sub(input.len());
+        self.overhead.add(taken.saturating_sub(usize::try_from(payload).unwrap_or(usize::MAX)));
+        result
+    }
+
+    /// About a second has passed.
+    pub(crate) fn tick(&mut self, now: Instant, max_outstanding: usize) {
+        self.down.tick(now);
+        self.up.tick(now);
+        self.rejections = 0;
+        self.interest_changes = 0;
+        self.window.tick(self.down.rate(), max_outstanding);
+        if self.paused {
+            // While it is we who do not read, its silence does not count.
+            self.waiting_since = now;
+            self.connection.handle_unread(now);
+        }
+    }
+
+    /// It says whether it is interested. Returns whether that is reason to choose anew at once whom to upload to.
+    pub(crate) fn handle_interest(&mut self, interested: bool) -> bool {
+        let changed = std::mem::replace(&mut self.interested, interested) != interested;
+        self.interest_changes = self.interest_changes.saturating_add(changed.into());
+        changed && (interested || !self.choked) && self.interest_changes <= MAX_INTEREST_CHANGES
+    }
+
+    /// Tells it whether it has anything that is missing here, if that has changed. Returns whether it has.
+    pub(crate) fn update_interest(&mut self) -> bool {
+        let interesting = self.useful_pieces > 0;
+        let changed = std::mem::replace(&mut self.interesting, interesting) != interesting;
+        if changed {
+            self.connection.send(if interesting { Message::Interested } else { Message::NotInterested });
+        }
+        changed
+    }
+
+    /// A piece is here now: it is told, and if it has nothing else that is missing, it is of no interest any more.
+    pub(crate) fn announce(&mut self, piece: PieceIndex) {
+        self.connection.send(Message::Have(piece));
+        if self.pieces.contains(piece) {
+            self.useful_pieces = self.useful_pieces.saturating_sub(1);
+            self.update_interest();
         }
     }
 
@@ -196,14 +255,6 @@ impl Peer {
 
     pub(crate) fn is_overdue(&self, now: Instant, after: Duration) -> bool {
         !self.outstanding.is_empty() && now.saturating_duration_since(self.waiting_since) >= after
-    }
-
-    /// While it is we who do not read, its silence does not count.
-    pub(crate) fn excuse(&mut self, now: Instant) {
-        if self.paused {
-            self.waiting_since = now;
-            self.connection.handle_unread(now);
-        }
     }
 
     /// It has kept us waiting.

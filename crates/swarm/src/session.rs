@@ -159,23 +159,23 @@ impl Session {
     }
 
     fn accept(&mut self, now: Instant, key: PeerKey, address: SocketAddr) {
-        let full = self.shared.connections.saturating_add(self.shared.connecting) >= self.shared.config.max_connections;
-        if full || self.shared.bans.refuses_address(address) {
+        let room = self.shared.connections.may_accept(&self.shared.config, address);
+        if !room || self.shared.bans.refuses_address(address) {
             self.shared.actions.push_back(Action::Close { peer: key });
             return;
         }
-        self.shared.connections = self.shared.connections.saturating_add(1);
+        self.shared.connections.opened(address, false);
         let connection = Connection::incoming(now, self.shared.config.connection.clone());
         self.pending.insert(key, Pending { address, connection });
     }
 
     fn open(&mut self, now: Instant, key: PeerKey, address: SocketAddr, torrent: TorrentKey) {
-        self.shared.connecting = self.shared.connecting.saturating_sub(1);
+        self.shared.connections.connected();
         let Some(torrent) = self.torrents.get_mut(&torrent) else {
             self.shared.actions.push_back(Action::Close { peer: key });
             return;
         };
-        self.shared.connections = self.shared.connections.saturating_add(1);
+        self.shared.connections.opened(address, true);
         let (ours, local) = (torrent.handshake(&self.shared), torrent.local_info(&self.shared, address));
         let extensions = torrent.make_extensions(address);
         let mut connection = Connection::outgoing(now, self.shared.config.connection.clone(), ours, extensions);
@@ -185,7 +185,7 @@ impl Session {
 
     /// A connection that [`Action::Connect`] asked for did not come about.
     pub fn handle_connect_failed(&mut self, now: Instant, torrent: TorrentKey, address: SocketAddr) {
-        self.shared.connecting = self.shared.connecting.saturating_sub(1);
+        self.shared.connections.connected();
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.list.released(now, address, false);
         }
@@ -202,7 +202,7 @@ impl Session {
         if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner))
             && let Some(entry) = torrent.peers.get_mut(&peer)
         {
-            let result = entry.connection.handle_input(now, input);
+            let result = entry.handle_input(now, input);
             self.shared.dirty.push(peer);
             Self::handle_events(now, &mut self.shared, torrent, peer);
             if let Err(error) = result {
@@ -261,8 +261,8 @@ impl Session {
     }
 
     fn drop_pending(&mut self, key: PeerKey) {
-        if self.pending.remove(&key).is_some() {
-            self.shared.connections = self.shared.connections.saturating_sub(1);
+        if let Some(pending) = self.pending.remove(&key) {
+            self.shared.connections.closed(pending.address, false);
             self.shared.actions.push_back(Action::Close { peer: key });
         }
     }
@@ -364,13 +364,10 @@ impl Session {
         let per_torrent = self.shared.config.max_connections_per_torrent;
         for torrent in self.torrents.values_mut().filter(|torrent| torrent.wants_peers()) {
             let mut room = per_torrent.saturating_sub(torrent.peers.len());
-            while room > 0
-                && self.shared.connecting < self.shared.config.max_connecting
-                && self.shared.connections.saturating_add(self.shared.connecting) < self.shared.config.max_connections
-            {
+            while room > 0 && self.shared.connections.may_connect(&self.shared.config) {
                 let bans = &self.shared.bans;
                 let Some(address) = torrent.list.next(now, |address| bans.refuses_address(address)) else { break };
-                self.shared.connecting = self.shared.connecting.saturating_add(1);
+                self.shared.connections.connect();
                 self.shared.actions.push_back(Action::Connect { torrent: torrent.key, address });
                 room = room.saturating_sub(1);
             }

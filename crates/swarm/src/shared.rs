@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::bans::Bans;
 use crate::config::SessionConfig;
+use crate::connections::Connections;
 use crate::event::Event;
 use crate::ids::{PeerKey, TorrentKey};
 use crate::rate::TokenBucket;
@@ -26,10 +27,7 @@ pub(crate) struct Shared {
     pub(crate) memory: usize,
     /// The part of it that waits for the rest of its piece.
     pub(crate) waiting: usize,
-    /// Connections that stand.
-    pub(crate) connections: usize,
-    /// Connections being opened.
-    pub(crate) connecting: usize,
+    pub(crate) connections: Connections,
     /// A peer has become interested, or has left: choose anew whom to upload to.
     pub(crate) rechoke: bool,
     /// Which torrent a connection belongs to, once that is known.
@@ -51,8 +49,7 @@ impl Shared {
             up: TokenBucket::new(now, config.upload_limit),
             memory: 0,
             waiting: 0,
-            connections: 0,
-            connecting: 0,
+            connections: Connections::default(),
             rechoke: false,
             owners: BTreeMap::new(),
             jobs: BTreeMap::new(),

@@ -8,7 +8,6 @@ use crate::event::{CloseReason, Event};
 use crate::ids::{PeerKey, PeerOrigin, TorrentKey};
 use crate::peer::Peer;
 use crate::peer_list::PeerList;
-use crate::picker::Availability;
 use crate::rate::{Meter, TokenBucket};
 use crate::shared::Shared;
 use crate::stats::{PeerInfo, TorrentState, TorrentStats};
@@ -88,9 +87,12 @@ impl Torrent {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             peer.connection.set_geometry(&geometry);
             let early = std::mem::take(&mut peer.early);
-            let Some(pieces) = early.resolve(geometry.piece_count()) else {
-                self.close(now, shared, key, CloseReason::Redundant);
-                continue;
+            let pieces = match early.resolve(geometry.piece_count()) {
+                Ok(pieces) => pieces,
+                Err(error) => {
+                    self.close(now, shared, key, CloseReason::Protocol(error.into()));
+                    continue;
+                }
             };
             peer.pieces = Bitfield::new(geometry.piece_count());
             peer.allowed_to_us.retain(|piece| piece.0 < geometry.piece_count());
@@ -234,11 +236,10 @@ impl Torrent {
     pub(crate) fn close(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, reason: CloseReason) {
         let Some(mut peer) = self.peers.remove(&key) else { return };
         shared.owners.remove(&key);
-        shared.connections = shared.connections.saturating_sub(1);
+        shared.connections.closed(peer.address, peer.outgoing);
         shared.actions.push_back(Action::Close { peer: key });
         if let Some(transfer) = &mut self.transfer {
-            transfer.give_up(&mut peer);
-            transfer.handle_availability(&peer, Availability::Left(&peer.pieces));
+            transfer.handle_left(&mut peer);
         }
         if let Some(listens) = peer.listens {
             self.list.released(now, listens, peer.down.total() > 0 || peer.up.total() > 0);
@@ -291,6 +292,7 @@ impl Torrent {
         match message {
             Message::Choke => {
                 peer.chokes_us = true;
+                peer.rejections = peer.rejections.saturating_add(peer.outstanding.len());
                 // With the fast extension each request is answered, by the block or by a rejection.
                 if let Some(transfer) = self.transfer.as_mut().filter(|_| !peer.connection.supports_fast()) {
                     transfer.give_up(peer);
@@ -298,14 +300,8 @@ impl Torrent {
                 }
             }
             Message::Unchoke => peer.chokes_us = false,
-            Message::Interested => {
-                peer.interested = true;
-                shared.rechoke = true;
-            }
-            Message::NotInterested => {
-                peer.interested = false;
-                shared.rechoke |= !peer.choked;
-            }
+            Message::Interested => shared.rechoke |= peer.handle_interest(true),
+            Message::NotInterested => shared.rechoke |= peer.handle_interest(false),
             Message::AllowedFast(piece)
                 if peer.allowed_to_us.len() < MAX_ALLOWED && !peer.allowed_to_us.contains(&piece) =>
             {
@@ -333,7 +329,8 @@ impl Torrent {
                     self.peer_has(now, shared, key, pieces);
                 }
             }
-            None => peer.early.bitfield = Some(bytes),
+            // Copied, or it would keep the whole buffer that it was read into.
+            None => peer.early.bitfield = Some(Bytes::copy_from_slice(&bytes)),
         }
     }
 
@@ -351,10 +348,7 @@ impl Torrent {
     /// The peer has told all that it has.
     fn peer_has(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, pieces: Bitfield) {
         let (Some(peer), Some(transfer)) = (self.peers.get_mut(&key), &mut self.transfer) else { return };
-        transfer.handle_availability(peer, Availability::Left(&peer.pieces));
-        transfer.handle_availability(peer, Availability::Joined(&pieces));
-        peer.useful_pieces = transfer.count_useful(&pieces);
-        peer.pieces = pieces;
+        transfer.handle_pieces(peer, pieces);
         self.update_interest(now, shared, key);
         self.close_if_redundant(now, shared, key);
     }
@@ -365,11 +359,7 @@ impl Torrent {
             peer.early.have(piece);
             return;
         };
-        if peer.pieces.insert(piece) {
-            transfer.handle_availability(peer, Availability::Have(piece));
-            if !transfer.have().contains(piece) {
-                peer.useful_pieces = peer.useful_pieces.saturating_add(1);
-            }
+        if transfer.handle_have(peer, piece) {
             self.update_interest(now, shared, key);
             self.close_if_redundant(now, shared, key);
         }
@@ -377,21 +367,14 @@ impl Torrent {
 
     fn handle_lost(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, piece: PieceIndex) {
         let (Some(peer), Some(transfer)) = (self.peers.get_mut(&key), &mut self.transfer) else { return };
-        if peer.pieces.remove(piece) {
-            transfer.handle_availability(peer, Availability::Lost(piece));
-            if !transfer.have().contains(piece) {
-                peer.useful_pieces = peer.useful_pieces.saturating_sub(1);
-            }
+        if transfer.handle_lost(peer, piece) {
             self.update_interest(now, shared, key);
         }
     }
 
     fn update_interest(&mut self, now: Instant, shared: &mut Shared, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        let interesting = peer.useful_pieces > 0;
-        if interesting != peer.interesting {
-            peer.interesting = interesting;
-            peer.connection.send(if interesting { Message::Interested } else { Message::NotInterested });
+        if peer.update_interest() {
             shared.dirty.push(key);
         }
         self.refill(now, shared, key);
@@ -422,6 +405,7 @@ impl Torrent {
         peer.down.add(length);
         let Some(counted) = peer.take_outstanding(block) else {
             self.wasted = self.wasted.saturating_add(length);
+            peer.overhead.add(block.length as usize);
             return;
         };
         peer.waiting_since = now;
@@ -432,7 +416,10 @@ impl Torrent {
         let fresh = transfer.handle_block(shared, peer, block, data, counted);
         transfer.refill(now, shared, peer);
         match fresh {
-            None => self.wasted = self.wasted.saturating_add(length),
+            None => {
+                self.wasted = self.wasted.saturating_add(length);
+                peer.overhead.add(block.length as usize);
+            }
             Some(0) => {}
             Some(_) => self.cancel_elsewhere(shared, key, block),
         }
@@ -548,6 +535,7 @@ impl Torrent {
                 }
                 self.refill_all(now, shared);
             }
+            Some(Settled::Wanted) => self.refill_all(now, shared),
             None => {}
         }
         if was_idle && !is_idle {
@@ -567,15 +555,8 @@ impl Torrent {
             }
         }
         for peer in self.peers.values_mut().filter(|peer| peer.id.is_some()) {
-            peer.connection.send(Message::Have(piece));
+            peer.announce(piece);
             shared.dirty.push(peer.key);
-            if peer.pieces.contains(piece) {
-                peer.useful_pieces = peer.useful_pieces.saturating_sub(1);
-                if peer.useful_pieces == 0 && peer.interesting {
-                    peer.interesting = false;
-                    peer.connection.send(Message::NotInterested);
-                }
-            }
         }
     }
 
@@ -616,11 +597,7 @@ impl Torrent {
         }
         let mut broken = Vec::new();
         for peer in self.peers.values_mut() {
-            peer.down.tick(now);
-            peer.up.tick(now);
-            peer.rejections = 0;
-            peer.window.tick(peer.down.rate(), shared.config.max_outstanding);
-            peer.excuse(now);
+            peer.tick(now, shared.config.max_outstanding);
             if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
                 if let Err(error) = peer.connection.handle_timeout(now) {
                     broken.push((peer.key, error));

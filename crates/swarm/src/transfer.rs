@@ -21,7 +21,7 @@ use unchoke_metainfo::Info;
 use unchoke_wire::Message;
 
 /// Rejections from one peer within a second after which it is not asked again until the second is over.
-const MAX_REJECTIONS: u32 = 64;
+const MAX_REJECTIONS: usize = 64;
 
 pub(crate) struct Transfer {
     torrent: TorrentKey,
@@ -31,6 +31,8 @@ pub(crate) struct Transfer {
     picker: Box<dyn PiecePicker>,
     assemblies: BTreeMap<PieceIndex, Assembly>,
     blame: Blame,
+    /// Bad pieces that are being removed from the store, and what they are afterwards.
+    discarding: BTreeMap<PieceIndex, PieceState>,
     disk: Disk,
 }
 
@@ -41,6 +43,8 @@ pub(crate) enum Settled {
     Verified { piece: PieceIndex, senders: Vec<Option<Sender>>, guilty: Vec<Sender> },
     /// It hashed wrong.
     Failed { piece: PieceIndex, guilty: Option<Sender> },
+    /// It hashed wrong before and can be fetched now.
+    Wanted,
 }
 
 impl Transfer {
@@ -79,6 +83,7 @@ impl Transfer {
             picker,
             assemblies: BTreeMap::new(),
             blame: Blame::default(),
+            discarding: BTreeMap::new(),
             disk: Disk::new(torrent, suspects),
         };
         transfer.disk.check_more(shared, &transfer.info);
@@ -115,14 +120,47 @@ impl Transfer {
     }
 
     /// The pieces of `theirs` that are missing here.
-    pub(crate) fn count_useful(&self, theirs: &Bitfield) -> u32 {
+    fn count_useful(&self, theirs: &Bitfield) -> u32 {
         let useful = theirs.iter().filter(|piece| !self.have.contains(*piece)).count();
         u32::try_from(useful).unwrap_or(u32::MAX)
     }
 
-    /// A peer has come, gone, or has more or less than before.
-    pub(crate) fn handle_availability(&mut self, peer: &Peer, change: Availability<'_>) {
-        self.picker.handle_availability(peer.key, change);
+    /// A peer has told all that it has.
+    pub(crate) fn handle_pieces(&mut self, peer: &mut Peer, pieces: Bitfield) {
+        self.picker.handle_availability(peer.key, Availability::Left(&peer.pieces));
+        self.picker.handle_availability(peer.key, Availability::Joined(&pieces));
+        peer.useful_pieces = self.count_useful(&pieces);
+        peer.pieces = pieces;
+    }
+
+    /// A peer has a piece more. False if it said so before.
+    pub(crate) fn handle_have(&mut self, peer: &mut Peer, piece: PieceIndex) -> bool {
+        let new = peer.pieces.insert(piece);
+        if new {
+            self.picker.handle_availability(peer.key, Availability::Have(piece));
+            if !self.have.contains(piece) {
+                peer.useful_pieces = peer.useful_pieces.saturating_add(1);
+            }
+        }
+        new
+    }
+
+    /// A peer no longer has a piece. False if it never had it.
+    pub(crate) fn handle_lost(&mut self, peer: &mut Peer, piece: PieceIndex) -> bool {
+        let had = peer.pieces.remove(piece);
+        if had {
+            self.picker.handle_availability(peer.key, Availability::Lost(piece));
+            if !self.have.contains(piece) {
+                peer.useful_pieces = peer.useful_pieces.saturating_sub(1);
+            }
+        }
+        had
+    }
+
+    /// A peer has gone.
+    pub(crate) fn handle_left(&mut self, peer: &mut Peer) {
+        self.give_up(peer);
+        self.picker.handle_availability(peer.key, Availability::Left(&peer.pieces));
     }
 
     /// Asks the peer for more if it is time.
@@ -186,7 +224,7 @@ impl Transfer {
     pub(crate) fn handle_block(
         &mut self,
         shared: &mut Shared,
-        peer: &Peer,
+        peer: &mut Peer,
         block: Block,
         data: Bytes,
         counted: bool,
@@ -194,6 +232,7 @@ impl Transfer {
         self.picker.handle_block(peer.key, block, BlockState::Received);
         let length = data.len();
         let assembly = self.assemblies.get_mut(&block.piece)?;
+        let data = peer.overhead.keep(data);
         let Inserted::Fresh { others_asked } = assembly.insert(block, data, peer.sender(), counted) else {
             return None;
         };
@@ -272,6 +311,7 @@ impl Transfer {
                 self.disk.handle_timeout(now, shared);
                 None
             }
+            (DiskWork::Discard { piece }, _) => self.handle_discarded(piece),
             _ => None,
         }
     }
@@ -288,7 +328,8 @@ impl Transfer {
             DiskWork::Check { piece, .. } if error == DiskError::Missing => {
                 self.handle_verdict(now, shared, piece, DiskOutcome::Mismatch { blocks: Vec::new() })
             }
-            DiskWork::Discard { .. } => None,
+            // What cannot be removed will be overwritten.
+            DiskWork::Discard { piece } => self.handle_discarded(piece),
             work => {
                 self.disk.fail(now, shared, work, error);
                 None
@@ -351,14 +392,23 @@ impl Transfer {
             self.picker.handle_piece(piece, PieceState::Missing);
             return None;
         };
-        if assembly.is_spilled() {
-            shared.disk(self.torrent, DiskWork::Discard { piece });
-        }
         let guilty = self.blame.failed(piece, &assembly.senders(), blocks);
         let state = if guilty.is_some() { PieceState::Missing } else { PieceState::Suspect };
-        self.picker.handle_piece(piece, state);
+        if assembly.is_spilled() {
+            // Until it is gone nothing is written in its place: jobs may overtake one another.
+            self.discarding.insert(piece, state);
+            shared.disk(self.torrent, DiskWork::Discard { piece });
+        } else {
+            self.picker.handle_piece(piece, state);
+        }
         shared.events.push_back(Event::PieceFailed { torrent: self.torrent, piece });
         Some(Settled::Failed { piece, guilty })
+    }
+
+    fn handle_discarded(&mut self, piece: PieceIndex) -> Option<Settled> {
+        let state = self.discarding.remove(&piece)?;
+        self.picker.handle_piece(piece, state);
+        Some(Settled::Wanted)
     }
 
     fn report_checked(&mut self, shared: &mut Shared) {

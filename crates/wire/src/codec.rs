@@ -156,7 +156,7 @@ fn range(body: &mut BytesMut) -> Block {
 /// One mebibyte of block and the nine bytes before it.
 pub(crate) const MAX_MESSAGE: u32 = (1 << 20) + 9;
 /// Bits for sixteen million pieces.
-pub(crate) const MAX_BITFIELD: u32 = 2 << 20;
+pub(crate) const MAX_BITFIELD: u32 = 256 * 1024;
 /// Far above a metadata piece (16 KiB) or a list of a hundred peers.
 pub(crate) const MAX_EXTENDED: u32 = 1 << 18;
 

@@ -11,13 +11,14 @@ pub struct ConnectionConfig {
     /// The longest message of any kind but `bitfield` and `extended`, in bytes after the length prefix. It bounds what a peer can make the
     /// driver buffer. Default 1 MiB + 9.
     pub max_message: u32,
-    /// The longest bitfield taken before the number of pieces is known, in bytes. Default 2 MiB.
+    /// The longest bitfield taken before the number of pieces is known, in bytes. Default 256 KiB, which is two million pieces.
     pub max_early_bitfield: u32,
     /// The longest payload of an extension message, in bytes. Default 256 KiB.
     pub max_extension_payload: u32,
     /// Requests of the peer held at a time. More hide more latency and cost memory. Default 500.
     pub max_queued_requests: usize,
-    /// Bytes of answers that the peer has asked for and does not read, at most. Default 1 MiB.
+    /// Bytes of answers that the peer has asked for and does not read, at most; of everything but blocks four times as many, and one `have`
+    /// for each piece. Default 1 MiB.
     pub max_unread: usize,
     /// The time for the peer's handshake to come. Default 10 s.
     pub handshake_timeout: Duration,

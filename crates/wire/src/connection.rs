@@ -441,9 +441,18 @@ impl Connection {
         }
     }
 
-    /// Answers that the peer has provoked and not read.
-    fn unread(&self) -> usize {
-        self.answers.saturating_add(self.sent.answers())
+    /// Ends the connection if the peer makes us talk and does not listen.
+    fn check_unread(&self) -> Result<(), ConnectionError> {
+        let limit = self.config.max_unread;
+        let answers = self.answers.saturating_add(self.sent.answers());
+        // What the owner says on its own account is provoked, too: by unchoking, by having and not having. Beside that there is one `have`
+        // for each piece.
+        let pieces = self.geometry.as_ref().map_or(0, |geometry| geometry.piece_count() as usize);
+        let said = self.control.len().saturating_add(self.sent.plain());
+        if answers > limit || said > limit.saturating_mul(4).saturating_add(pieces.saturating_mul(HAVE_LEN)) {
+            return Err(ConnectionError::Unread { bytes: answers.max(said) });
+        }
+        Ok(())
     }
 }
 
@@ -465,9 +474,7 @@ impl StreamProtocol for Connection {
             && let Some(message) = self.codec.decode(input)?
         {
             self.handle_message(now, message)?;
-            if self.unread() > self.config.max_unread {
-                return Err(ConnectionError::Unread { bytes: self.unread() });
-            }
+            self.check_unread()?;
         }
         self.partial = self.state != State::Waiting && !input.is_empty();
         Ok(())
@@ -556,3 +563,5 @@ impl fmt::Debug for Connection {
 const MAX_BLOCK: u32 = 128 * 1024;
 /// What extensions may add to one chunk, in bytes, give or take a message.
 const EXTENSION_CHUNK: usize = 64 * 1024;
+/// Bytes of a `have` message.
+const HAVE_LEN: usize = 9;

@@ -47,10 +47,6 @@ impl Extension for DontHave {
     fn poll_event(&mut self) -> Option<ExtensionEvent> {
         self.events.pop_front()
     }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
 }
 
 #[cfg(test)]

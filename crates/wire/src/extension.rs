@@ -45,11 +45,15 @@ pub trait Extension: Send {
 
     /// The next event. Polled after every `handle_*` call.
     #[must_use]
-    fn poll_event(&mut self) -> Option<ExtensionEvent>;
+    fn poll_event(&mut self) -> Option<ExtensionEvent> {
+        None
+    }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
-    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// What an extension tells the owner of the connection.

@@ -60,10 +60,6 @@ impl Extension for UploadOnly {
     fn poll_event(&mut self) -> Option<ExtensionEvent> {
         self.event.take().map(ExtensionEvent::UploadOnly)
     }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 use super::*;
 use crate::run;
-use unchoke_core::hash::sha1;
 use unchoke_core::{DiskOutcome, DiskWork};
 
 const PIECE: u32 = 32 * 1024;
@@ -85,6 +84,29 @@ fn after_a_kill_only_what_the_journal_names_is_suspected() {
     let recovered = open().recover().unwrap();
     assert_eq!(recovered.verified, [PieceIndex(0), PieceIndex(3)]);
     assert_eq!(recovered.suspects, [PieceIndex(5)]);
+}
+
+#[test]
+fn after_a_failed_sync_everything_is_written_anew_or_not_vouched_for() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 100_000), ("empty", 0)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let store = open();
+    info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    let (data, in_the_way) = (root.path().join("t/a"), root.path().join("t/empty"));
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(store.sync().is_err());
+    assert!(open().recover().unwrap().verified.is_empty());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let mut bytes = std::fs::read(&data).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&data, &bytes).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    File::options().write(true).open(&data).unwrap().set_modified(long_ago).unwrap();
+    store.sync().unwrap();
+    assert!(std::fs::metadata(&data).unwrap().modified().unwrap() > long_ago, "what reads back right is written again");
+    let recovered = open().recover().unwrap();
+    assert_eq!(recovered.verified, [1, 2, 3].map(PieceIndex), "what does not is not durable");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Peers that lie or fall silent, and disks that fail.
 
 use crate::rig::{Rig, make};
+use bytes::BytesMut;
 use std::collections::BTreeSet;
-use std::time::Duration;
-use unchoke_core::{DiskError, PieceIndex};
-use unchoke_swarm::{Event, SessionConfig, TorrentState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unchoke_core::{DiskError, PeerId, PieceIndex, Seed};
+use unchoke_swarm::{
+    CloseReason, Content, Direction, Event, Flow, Session, SessionConfig, TorrentParams, TorrentState,
+};
+use unchoke_wire::{Handshake, Message, Reserved};
 
 const LONG: Duration = Duration::from_secs(1200);
 const CANCEL: u8 = 8;
@@ -45,7 +50,7 @@ fn of_several_contributors_only_the_liar_is_banned() {
         let seeds: Vec<usize> = (0..4).map(|_| rig.seed(&made, config())).collect();
         let liar = seeds[usize::from(number) % 4];
         let one_in = [1, 3, 16][usize::from(number) % 3];
-        let mut rng = unchoke_core::Seed::new([number; 32]).rng();
+        let mut rng = Seed::new([number; 32]).rng();
         rig.nodes[liar].corrupt = Some(Box::new(move |_| rng.below(one_in) == 0));
         for seed in &seeds {
             rig.nodes[*seed].uplink = Some(150_000);
@@ -65,6 +70,7 @@ fn of_several_contributors_only_the_liar_is_banned() {
 #[test]
 fn blame_is_exact_when_memory_is_short() {
     let made = make(4 << 20, 1 << 20);
+    let mut discarded = 0;
     for number in 0..12 {
         let mut rig = Rig::new(100 + number);
         let mut tight = config();
@@ -80,7 +86,31 @@ fn blame_is_exact_when_memory_is_short() {
         let banned = rig.banned_by(leech);
         assert!(banned == [seeds[0]], "run {number}: {banned:?}");
         assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes));
+        discarded += rig.nodes[leech].discarded;
     }
+    assert!(discarded > 12, "pieces that lie in the store before they are found bad: {discarded}");
+}
+
+#[test]
+fn a_bitfield_that_turns_out_not_to_fit_is_the_peers_fault() {
+    let made = make(500_000, 16_384);
+    let (now, address) = (Instant::now(), "10.0.0.2:6881".parse().unwrap());
+    let mut session = Session::new(now, config(), &Seed::new([1; 32]));
+    let torrent = session.add_torrent(now, TorrentParams::from_hashes(made.info.info_hashes()));
+    let peer = session.handle_connected(now, address, Direction::Outgoing(torrent));
+    let info_hash = made.info.info_hashes().wire();
+    let theirs = Handshake { info_hash, peer_id: PeerId::new([7; 20]), reserved: Reserved::new() };
+    let mut input = BytesMut::from(&theirs.encode()[..]);
+    Message::Bitfield(vec![0xff; 5].into()).encode(&mut input);
+    assert_eq!(session.handle_input(now, peer, &mut input), Flow::Continue);
+    session.handle_metadata(now, torrent, Content::new(Arc::clone(&made.info)));
+    let reasons: Vec<CloseReason> = std::iter::from_fn(|| session.poll_event())
+        .filter_map(|event| match event {
+            Event::PeerDisconnected { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .collect();
+    assert!(matches!(reasons[..], [CloseReason::Protocol(_)]), "{reasons:?}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::store::{Store, payload};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unchoke_core::{Block, DiskError, DiskOutcome, DiskWork, JobId, Outgoing, Seed, Sha1, Sha1Hash};
+use unchoke_core::{Block, DiskError, DiskOutcome, DiskWork, JobId, Outgoing, PieceIndex, Seed, Sha1, Sha1Hash};
 use unchoke_metainfo::{Builder, Info};
 use unchoke_swarm::{
     Action, Content, Direction, Event, Flow, PeerKey, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams,
@@ -58,6 +58,9 @@ pub(crate) struct Node {
     /// Payload handed to the session for which no disk job has ended.
     pub(crate) held: usize,
     pub(crate) most_held: usize,
+    /// Pieces that are being discarded.
+    discarding: BTreeSet<PieceIndex>,
+    pub(crate) discarded: usize,
     ends: BTreeMap<PeerKey, End>,
     busy_until: Instant,
 }
@@ -119,6 +122,8 @@ impl Rig {
             asked: Vec::new(),
             held: 0,
             most_held: 0,
+            discarding: BTreeSet::new(),
+            discarded: 0,
             ends: BTreeMap::new(),
             busy_until: self.now,
         });
@@ -308,6 +313,10 @@ impl Rig {
 
     fn disk(&mut self, node: usize, job: JobId, work: &DiskWork) {
         let entry = &mut self.nodes[node];
+        if let DiskWork::Discard { piece } = work {
+            entry.discarding.remove(piece);
+            entry.discarded += 1;
+        }
         let failure = entry.disk_error.filter(|_| matches!(work, DiskWork::Store { .. } | DiskWork::Write { .. }));
         let outcome = match (failure, &mut entry.store) {
             (Some(error), _) => DiskOutcome::Failed(error),
@@ -349,6 +358,14 @@ impl Rig {
                 Action::Send { peer, outgoing } => self.send(node, peer, outgoing),
                 Action::Disk { job, work, .. } => {
                     let at = self.now + self.nodes[node].disk_time;
+                    let discarding = &mut self.nodes[node].discarding;
+                    match &work {
+                        DiskWork::Discard { piece } => assert!(discarding.insert(*piece)),
+                        DiskWork::Store { piece, .. } | DiskWork::Write { piece, .. } => {
+                            assert!(!discarding.contains(piece), "a job that may be overtaken");
+                        }
+                        _ => {}
+                    }
                     self.schedule(at, Wake::Disk { node, job, work });
                 }
                 other => panic!("an unknown action {other:?}"),
@@ -431,5 +448,5 @@ fn messages(bytes: &[u8]) -> Vec<(u8, &[u8])> {
 
 fn request(body: &[u8]) -> Block {
     let field = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
-    Block { piece: unchoke_core::PieceIndex(field(0)), offset: field(4), length: field(8) }
+    Block { piece: PieceIndex(field(0)), offset: field(4), length: field(8) }
 }

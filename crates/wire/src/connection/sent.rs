@@ -8,6 +8,8 @@ use unchoke_core::Block;
 pub(super) struct Sent {
     chunks: VecDeque<Chunk>,
     unsent: usize,
+    /// The part of it that is no payload.
+    plain: usize,
     answers: usize,
     payload: u64,
 }
@@ -34,6 +36,7 @@ impl Sent {
 
     fn push(&mut self, chunk: Chunk) {
         self.unsent = self.unsent.saturating_add(chunk.plain).saturating_add(chunk.payload);
+        self.plain = self.plain.saturating_add(chunk.plain);
         self.answers = self.answers.saturating_add(chunk.answers);
         self.chunks.push_back(chunk);
     }
@@ -52,6 +55,7 @@ impl Sent {
             bytes = bytes.saturating_sub(payload);
             self.payload = self.payload.saturating_add(payload as u64);
             self.unsent = self.unsent.saturating_sub(plain).saturating_sub(payload);
+            self.plain = self.plain.saturating_sub(plain);
             if chunk.plain == 0 && chunk.payload == 0 {
                 self.answers = self.answers.saturating_sub(chunk.answers);
                 self.chunks.pop_front();
@@ -66,11 +70,16 @@ impl Sent {
         let Some(at) = self.chunks.iter().position(untouched) else { return false };
         self.chunks.remove(at);
         self.unsent = self.unsent.saturating_sub(HEADER).saturating_sub(block.length as usize);
+        self.plain = self.plain.saturating_sub(HEADER);
         true
     }
 
     pub(super) fn unsent(&self) -> usize {
         self.unsent
+    }
+
+    pub(super) fn plain(&self) -> usize {
+        self.plain
     }
 
     pub(super) fn answers(&self) -> usize {
@@ -97,9 +106,9 @@ mod tests {
         let mut sent = Sent::default();
         sent.push_plain(10, 4);
         sent.push_block(BLOCK);
-        assert_eq!((sent.unsent(), sent.answers()), (123, 4));
+        assert_eq!((sent.unsent(), sent.plain(), sent.answers()), (123, 23, 4));
         assert!(!sent.handle_sent(23), "header only");
-        assert_eq!((sent.unsent(), sent.answers(), sent.payload()), (100, 0, 0));
+        assert_eq!((sent.unsent(), sent.plain(), sent.answers(), sent.payload()), (100, 0, 0, 0));
         assert!(sent.handle_sent(60));
         assert_eq!((sent.unsent(), sent.payload()), (40, 60));
         assert!(sent.handle_sent(1000));
@@ -114,6 +123,6 @@ mod tests {
         sent.handle_sent(1);
         assert!(sent.withdraw(BLOCK));
         assert!(!sent.withdraw(BLOCK));
-        assert_eq!(sent.unsent(), 112);
+        assert_eq!((sent.unsent(), sent.plain()), (112, 12));
     }
 }

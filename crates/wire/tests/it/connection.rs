@@ -178,6 +178,19 @@ fn a_peer_that_does_not_read_its_rejections_is_dropped() {
 }
 
 #[test]
+fn a_peer_that_makes_us_talk_and_does_not_listen_is_ended() {
+    let mut pair = Pair::plain(all());
+    let outcome = (0..1_000_000).try_for_each(|_| {
+        // Whatever the peer says, its owner here has something to say to it.
+        pair.b.send(Message::Interested);
+        while pair.b.poll_transmit(pair.now, 0).is_some() {}
+        hear(&mut pair, &[Message::Unchoke]).map(drop)
+    });
+    assert!(matches!(outcome, Err(ConnectionError::Unread { .. })), "{outcome:?}");
+    assert!(pair.b.unsent_bytes() < 5 << 20);
+}
+
+#[test]
 fn a_cancelled_request_leaves_the_queue() {
     let mut pair = Pair::plain(all());
     pair.b.unchoke(pair.now);
