@@ -210,8 +210,8 @@ impl Client {
             core.session.remove_torrent(now, torrent.key);
             core.torrents.remove(&torrent.key)
         });
-        match tasks.and_then(|tasks| tasks.store) {
-            Some((store, _)) => sync(store).await,
+        match tasks {
+            Some(tasks) => finish(tasks).await,
             None => Ok(()),
         }
     }
@@ -240,8 +240,8 @@ impl Client {
             core.torrents.drain().map(|(_, tasks)| tasks).collect()
         });
         let mut result = Ok(());
-        for (store, _) in torrents.into_iter().filter_map(|tasks| tasks.store) {
-            result = result.and(sync(store).await);
+        for tasks in torrents {
+            result = result.and(finish(tasks).await);
         }
         result
     }
@@ -257,8 +257,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|_| ClientError::ShuttingDown)
 }
 
-async fn sync(store: Arc<dyn TorrentStorage>) -> Result<(), ClientError> {
-    Ok(blocking(move || store.sync()).await??)
+/// Waits for the disk jobs of a torrent that is no longer in the session, and makes its state durable.
+async fn finish(tasks: TorrentTasks) -> Result<(), ClientError> {
+    match tasks.settle().await {
+        Some(store) => Ok(blocking(move || store.sync()).await??),
+        None => Ok(()),
+    }
 }
 
 async fn open_store(

@@ -16,8 +16,10 @@ use unchoke_core::{Block, Outgoing};
 use unchoke_storage::TorrentStorage;
 use unchoke_swarm::{Direction, Flow, PeerKey, TorrentKey};
 
-/// Bytes asked of the socket at a time.
-const READ: usize = 256 * 1024;
+/// The most bytes asked of the socket at a time.
+const MAX_READ: usize = 256 * 1024;
+/// The least bytes asked of it: a block and its header fit.
+const MIN_READ: usize = 32 * 1024;
 /// Bytes gathered for the socket at a time.
 const WRITE: usize = 512 * 1024;
 /// How long a connection may take to come about.
@@ -49,22 +51,36 @@ pub(crate) async fn run(engine: &Arc<Engine>, stream: TcpStream, address: Socket
 
 async fn read_all(engine: &Arc<Engine>, peer: PeerKey, stream: OwnedReadHalf, resume: &Notify) {
     let mut input = BytesMut::new();
+    let mut room = MIN_READ;
     loop {
-        if stream.readable().await.is_err() {
-            return;
+        // Blocks keep the buffer alive that they came in. So it is made as large as what usually comes, and filled before there is another.
+        if input.capacity().saturating_sub(input.len()) < room.min(MAX_READ / 4) {
+            input.reserve(room);
         }
-        input.reserve(READ);
-        match stream.try_read_buf(&mut input) {
+        // A socket that always has something must not keep the others waiting.
+        tokio::task::consume_budget().await;
+        let asked = input.capacity().saturating_sub(input.len());
+        let read = match stream.try_read_buf(&mut input) {
             Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if input.is_empty() {
+                    // An idle connection holds no buffer.
+                    input = BytesMut::new();
+                }
+                if stream.readable().await.is_err() {
+                    return;
+                }
+                continue;
+            }
             Err(_) => return,
+        };
+        if read == asked {
+            room = room.saturating_mul(2).min(MAX_READ);
+        } else if read < room / 4 {
+            room = (room / 2).max(MIN_READ);
         }
         let flow = engine.handle_input(peer, &mut input);
-        if input.is_empty() {
-            // An idle connection holds no buffer.
-            input = BytesMut::new();
-        }
         if flow == Flow::Pause {
             resume.notified().await;
         }

@@ -19,13 +19,13 @@ pub(crate) fn start(engine: &Arc<Engine>, jobs: Receiver<DiskJob>, threads: usiz
 fn work(jobs: &Mutex<Receiver<DiskJob>>, engine: &Weak<Engine>) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(DiskJob { job, work, store }) = next else { return };
+        let Ok(DiskJob { job, work, store, under_way }) = next else { return };
         let outcome = match &store {
             Some((store, geometry)) => unchoke_storage::run(store.as_ref(), geometry, &work),
             None => DiskOutcome::Failed(DiskError::Missing),
         };
         // The payload is let go before the engine counts it as let go.
-        drop(work);
+        drop((work, under_way));
         let Some(engine) = engine.upgrade() else { return };
         engine.handle_disk(job, outcome);
     }

@@ -41,11 +41,24 @@ pub(crate) struct TorrentTasks {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
+    /// Each job under way holds a clone of the sender, so that the receiver knows when the last has ended.
+    jobs: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
 }
 
 impl TorrentTasks {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, store: None, events: broadcast::channel(EVENTS).0 }
+        let (jobs, ended) = mpsc::channel(1);
+        Self { storage, store: None, events: broadcast::channel(EVENTS).0, jobs, ended }
+    }
+
+    /// Waits until no disk job of this torrent is under way, and hands out its store.
+    pub(crate) async fn settle(self) -> Option<Arc<dyn TorrentStorage>> {
+        let Self { store, jobs, mut ended, .. } = self;
+        drop(jobs);
+        // Nothing is ever sent: this is the end of the last sender.
+        let _ = ended.recv().await;
+        store.map(|(store, _)| store)
     }
 }
 
@@ -59,6 +72,8 @@ pub(crate) struct DiskJob {
     pub(crate) job: JobId,
     pub(crate) work: DiskWork,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    /// Dropped when the job has ended.
+    pub(crate) under_way: Option<mpsc::Sender<()>>,
 }
 
 impl Engine {
@@ -158,8 +173,10 @@ impl Engine {
                     }
                 }
                 Action::Disk { torrent, job, work } => {
-                    let store = core.torrents.get(&torrent).and_then(|tasks| tasks.store.clone());
-                    let _ = self.disk.send(DiskJob { job, work, store });
+                    let tasks = core.torrents.get(&torrent);
+                    let store = tasks.and_then(|tasks| tasks.store.clone());
+                    let under_way = tasks.map(|tasks| tasks.jobs.clone());
+                    let _ = self.disk.send(DiskJob { job, work, store, under_way });
                 }
                 _ => {}
             }

@@ -1,6 +1,9 @@
 //! Clients that talk to one another over loopback sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
+mod gate;
+
+use gate::{Gate, Gated};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -77,6 +80,29 @@ async fn a_magnet_link_needs_only_a_peer() {
     assert!(within(torrent.completed()).await);
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torrent_is_gone_only_when_its_last_disk_job_has_ended() {
+    let from = tempfile::tempdir().unwrap();
+    let metainfo = content(from.path());
+    let seed = seed(from.path(), &metainfo).await;
+    let (gate, leech) = (Gate::default(), Client::builder().build().await.unwrap());
+    let add = AddTorrent::from_metainfo(&metainfo, Gated(gate.clone())).peers(seed.local_addr());
+    let torrent = leech.add(add).await.unwrap();
+    within(async {
+        while gate.writing() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut removal = std::pin::pin!(leech.remove(&torrent));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut removal).await;
+    assert!(early.is_err(), "a write is under way");
+    gate.open();
+    within(removal).await.unwrap();
+    assert_eq!(gate.writing(), 0);
+    assert!(torrent.stats().is_none());
 }
 
 /// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
