@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod gate;
+mod kill;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
