@@ -1,76 +1,88 @@
-//! Decoded values: a flat tape of tokens over the input, and cursors that walk it.
+//! Decoded values: cursors that walk a tape over the input.
 
-use std::fmt;
-
-/// What a value is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "BEP 3 closes the set")]
-pub enum Kind {
-    /// An integer.
-    Int,
-    /// A byte string.
-    Bytes,
-    /// A list.
-    List,
-    /// A dictionary.
-    Dict,
-}
-
-/// One value on the tape. Its children, if any, follow it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    /// The first byte of the encoding.
-    pub(crate) start: u32,
-    /// The byte after the encoding.
-    pub(crate) end: u32,
-    /// The tape index after the value and all that is in it.
-    pub(crate) next: u32,
-    /// Of a string, where its contents start; of a list or dictionary, how many items or entries it has.
-    pub(crate) extra: u32,
-}
-
-const NOTHING: Token = Token { kind: Kind::Bytes, start: 0, end: 0, next: u32::MAX, extra: 0 };
+use crate::decode::integer;
+use crate::fault::Faults;
+use crate::tape::{Kind, Tape, Token};
+use core::fmt;
 
 /// Decoded input. It borrows the input and owns nothing but the tape.
 #[derive(Clone, Debug)]
 pub struct Document<'a> {
     input: &'a [u8],
-    tape: Vec<Token>,
-    canonical: bool,
+    tape: Tape,
 }
 
 impl<'a> Document<'a> {
     /// The tape must hold one complete value whose offsets lie within `input`.
-    pub(crate) fn new(input: &'a [u8], tape: Vec<Token>, canonical: bool) -> Self {
-        Self { input, tape, canonical }
+    pub(crate) fn new(input: &'a [u8], tape: Tape) -> Self {
+        Self { input, tape }
     }
 
     /// The value that was decoded.
     #[must_use]
     pub fn root(&self) -> Value<'a, '_> {
-        Value { document: self, at: 0 }
+        self.borrow().root()
     }
 
-    /// Whether encoding the value again gives the same bytes, which is so unless a dictionary has unsorted keys.
+    /// Where the input first departs from canonical bencode, by the kind of departure.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.tape.faults
+    }
+
+    /// Whether encoding the value again gives the same bytes.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
-        self.canonical
+        self.tape.faults.is_empty()
     }
 
-    fn token(&self, at: u32) -> Token {
-        self.tape.get(at as usize).copied().unwrap_or(NOTHING)
+    fn borrow(&self) -> DocumentRef<'a, '_> {
+        DocumentRef::new(self.input, &self.tape)
+    }
+}
+
+/// Decoded input whose tape belongs to somebody else, who uses it again afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentRef<'a, 't> {
+    input: &'a [u8],
+    tape: &'t Tape,
+}
+
+impl<'a, 't> DocumentRef<'a, 't> {
+    pub(crate) fn new(input: &'a [u8], tape: &'t Tape) -> Self {
+        Self { input, tape }
     }
 
-    fn slice(&self, start: u32, end: u32) -> &'a [u8] {
-        self.input.get(start as usize..end as usize).unwrap_or_default()
+    /// The value that was decoded.
+    #[must_use]
+    pub fn root(self) -> Value<'a, 't> {
+        Value { input: self.input, tape: self.tape, at: 0 }
+    }
+
+    /// Bytes of the input that the value takes.
+    #[must_use]
+    pub fn end(self) -> usize {
+        self.tape.end as usize
+    }
+
+    /// Where the input first departs from canonical bencode, by the kind of departure.
+    #[must_use]
+    pub fn faults(self) -> &'t Faults {
+        &self.tape.faults
+    }
+
+    /// Whether encoding the value again gives the same bytes.
+    #[must_use]
+    pub fn is_canonical(self) -> bool {
+        self.tape.faults.is_empty()
     }
 }
 
 /// A cursor on one value: `'a` is the input, `'t` the tape.
 #[derive(Clone, Copy)]
 pub struct Value<'a, 't> {
-    document: &'t Document<'a>,
+    input: &'a [u8],
+    tape: &'t Tape,
     at: u32,
 }
 
@@ -78,30 +90,44 @@ impl<'a, 't> Value<'a, 't> {
     /// What the value is.
     #[must_use]
     pub fn kind(self) -> Kind {
-        self.token().kind
+        self.token().kind()
     }
 
     /// The contents of a string; `None` if the value is none.
     #[must_use]
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         let token = self.token();
-        (token.kind == Kind::Bytes).then(|| self.document.slice(token.extra, token.end))
+        (token.kind() == Kind::Bytes).then(|| self.slice(token.contents(self.input)))
     }
 
     /// The contents of a string in UTF-8; `None` if the value is none.
     #[must_use]
     pub fn as_str(self) -> Option<&'a str> {
-        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.as_bytes().and_then(|bytes| core::str::from_utf8(bytes).ok())
     }
 
-    /// The integer; `None` if the value is none.
+    /// The integer; `None` if the value is none, or does not fit.
     #[must_use]
     pub fn as_int(self) -> Option<i64> {
+        integer(self.digits()?)
+    }
+
+    /// The integer; `None` if the value is none, is negative, or does not fit.
+    #[must_use]
+    pub fn as_u64(self) -> Option<u64> {
+        let digits = self.digits()?;
+        match integer(digits) {
+            Some(value) => u64::try_from(value).ok(),
+            // It may fit without a sign.
+            None => core::str::from_utf8(digits).ok()?.parse().ok(),
+        }
+    }
+
+    fn digits(self) -> Option<&'a [u8]> {
         if self.kind() != Kind::Int {
             return None;
         }
-        let text = self.raw().strip_prefix(b"i")?.strip_suffix(b"e")?;
-        std::str::from_utf8(text).ok()?.parse().ok()
+        self.raw().strip_prefix(b"i")?.strip_suffix(b"e")
     }
 
     /// The list; `None` if the value is none.
@@ -116,28 +142,42 @@ impl<'a, 't> Value<'a, 't> {
         (self.kind() == Kind::Dict).then_some(Dict { value: self })
     }
 
+    /// The value of a key, if this is a dictionary that has it.
+    #[must_use]
+    pub fn get(self, key: &[u8]) -> Option<Self> {
+        self.as_dict()?.get(key)
+    }
+
     /// The exact bytes that encode the value.
     #[must_use]
     pub fn raw(self) -> &'a [u8] {
-        let token = self.token();
-        self.document.slice(token.start, token.end)
+        self.slice((self.token().start(), self.tape.end_of(self.at, self.input)))
     }
 
     /// Bytes from the start of the input to the value.
     #[must_use]
     pub fn offset(self) -> usize {
-        self.token().start as usize
+        self.token().start() as usize
     }
 
     fn token(self) -> Token {
-        self.document.token(self.at)
+        self.tape.token(self.at)
+    }
+
+    fn slice(self, (start, end): (u32, u32)) -> &'a [u8] {
+        self.input.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// What is inside.
+    fn items(self) -> Items<'a, 't> {
+        let end = self.at.saturating_add(self.token().skip());
+        Items { next: Value { at: self.at.saturating_add(1), ..self }, end }
     }
 }
 
 impl fmt::Debug for Value<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token();
-        write!(f, "Value({:?} at {}..{})", token.kind, token.start, token.end)
+        write!(f, "Value({:?} at {})", self.kind(), self.offset())
     }
 }
 
@@ -148,22 +188,22 @@ pub struct List<'a, 't> {
 }
 
 impl<'a, 't> List<'a, 't> {
-    /// How many items it has.
+    /// How many items it has. This counts them, but skips what is in them.
     #[must_use]
     pub fn len(self) -> usize {
-        self.value.token().extra as usize
+        self.iter().count()
     }
 
     /// Whether it has no items.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        self.iter().next().is_none()
     }
 
     /// The items in order.
     #[must_use]
     pub fn iter(self) -> Items<'a, 't> {
-        Items { document: self.value.document, at: self.value.at.saturating_add(1), left: self.len() }
+        self.value.items()
     }
 }
 
@@ -176,26 +216,26 @@ impl<'a, 't> IntoIterator for List<'a, 't> {
     }
 }
 
-/// A cursor on a dictionary. No key occurs twice.
+/// A cursor on a dictionary.
 #[derive(Clone, Copy, Debug)]
 pub struct Dict<'a, 't> {
     value: Value<'a, 't>,
 }
 
 impl<'a, 't> Dict<'a, 't> {
-    /// How many entries it has.
+    /// How many entries it has. This counts them, but skips what is in them.
     #[must_use]
     pub fn len(self) -> usize {
-        self.value.token().extra as usize
+        self.iter().count()
     }
 
     /// Whether it has no entries.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        self.iter().next().is_none()
     }
 
-    /// The value of a key. This walks the entries, but skips what is in them.
+    /// The value of a key, the first if the key occurs more than once. This walks the entries, but skips what is in them.
     #[must_use]
     pub fn get(self, key: &[u8]) -> Option<Value<'a, 't>> {
         self.iter().find_map(|(found, value)| (found == key).then_some(value))
@@ -204,8 +244,7 @@ impl<'a, 't> Dict<'a, 't> {
     /// The entries in the order of the input.
     #[must_use]
     pub fn iter(self) -> Entries<'a, 't> {
-        let first = self.value.at.saturating_add(1);
-        Entries { items: Items { document: self.value.document, at: first, left: self.len().saturating_mul(2) } }
+        Entries { items: self.value.items() }
     }
 }
 
@@ -221,27 +260,23 @@ impl<'a, 't> IntoIterator for Dict<'a, 't> {
 /// The items of a list.
 #[derive(Clone, Debug)]
 pub struct Items<'a, 't> {
-    document: &'t Document<'a>,
-    at: u32,
-    left: usize,
+    next: Value<'a, 't>,
+    /// The first token after the list.
+    end: u32,
 }
 
 impl<'a, 't> Iterator for Items<'a, 't> {
     type Item = Value<'a, 't>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let value = Value { document: self.document, at: self.at };
-        self.at = value.token().next;
+        if self.next.at >= self.end {
+            return None;
+        }
+        let value = self.next;
+        self.next.at = value.at.saturating_add(value.token().skip());
         Some(value)
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
 }
-
-impl ExactSizeIterator for Items<'_, '_> {}
 
 /// The entries of a dictionary.
 #[derive(Clone, Debug)]
@@ -255,11 +290,4 @@ impl<'a, 't> Iterator for Entries<'a, 't> {
     fn next(&mut self) -> Option<Self::Item> {
         Some((self.items.next()?.as_bytes()?, self.items.next()?))
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.items.left / 2;
-        (left, Some(left))
-    }
 }
-
-impl ExactSizeIterator for Entries<'_, '_> {}

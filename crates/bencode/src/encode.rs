@@ -3,9 +3,9 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use crate::document::Value;
-use std::fmt;
-use std::io::Write as _;
-use std::marker::PhantomData;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
 
 /// Encodes one value.
 ///
@@ -52,6 +52,18 @@ impl Encoder {
         Self { out, entries: Vec::new() }
     }
 
+    /// What has been written so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Forgets what was written and keeps the memory, so that encoding in a loop allocates nothing.
+    pub fn clear(&mut self) {
+        self.out.clear();
+        self.entries.clear();
+    }
+
     /// Where the next value goes.
     #[must_use = "nothing is written until a value is given"]
     pub fn value(&mut self) -> ValueEncoder<'_> {
@@ -84,13 +96,23 @@ impl Encoder {
         self.out
     }
 
-    fn write_number(&mut self, number: impl fmt::Display) {
-        // Writing into a vector cannot fail.
-        let _ = write!(self.out, "{number}");
+    /// Writes a number in decimal digits.
+    fn write_number(&mut self, mut number: u64) {
+        let mut digits = [b'0'; MAX_DIGITS];
+        let mut first = MAX_DIGITS;
+        for digit in digits.iter_mut().rev() {
+            *digit = DIGITS.get((number % 10) as usize).copied().unwrap_or(b'0');
+            first = first.saturating_sub(1);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(digits.get(first..).unwrap_or_default());
     }
 
     fn write_bytes(&mut self, bytes: &[u8]) {
-        self.write_number(bytes.len());
+        self.write_number(bytes.len() as u64);
         self.out.push(b':');
         self.out.extend_from_slice(bytes);
     }
@@ -139,7 +161,10 @@ impl<'e> ValueEncoder<'e> {
     /// Writes an integer.
     pub fn int(self, value: i64) -> Written<'e> {
         self.encoder.out.push(b'i');
-        self.encoder.write_number(value);
+        if value < 0 {
+            self.encoder.out.push(b'-');
+        }
+        self.encoder.write_number(value.unsigned_abs());
         self.encoder.out.push(b'e');
         Written(PhantomData)
     }
@@ -179,6 +204,10 @@ impl<'e> ValueEncoder<'e> {
         Written(PhantomData)
     }
 }
+
+/// Digits of the largest number.
+const MAX_DIGITS: usize = 20;
+const DIGITS: &[u8; 10] = b"0123456789";
 
 /// Writes the items of a list.
 #[derive(Debug)]
@@ -235,8 +264,9 @@ impl DictEncoder<'_> {
 mod tests {
     use super::*;
     use crate::decode::{DecodeLimits, decode};
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn entries_come_out_in_order_at_every_level() {

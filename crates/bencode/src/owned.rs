@@ -2,7 +2,8 @@
 
 use crate::document::Value;
 use crate::encode::{ValueEncoder, Written, encode};
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// A value that borrows nothing. Dictionaries are maps, so their keys are distinct and in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,16 +40,22 @@ impl OwnedValue {
 }
 
 impl From<Value<'_, '_>> for OwnedValue {
-    /// Copies a decoded value. The recursion is as deep as the value, which [`MAX_DEPTH`](crate::decode::MAX_DEPTH) limits.
+    /// Copies a decoded value; of a key that occurs more than once, the first value. The recursion is as deep as the value, which
+    /// [`MAX_DEPTH`](crate::tape::MAX_DEPTH) limits. An integer beyond 64 bits becomes the string of its digits.
     fn from(value: Value<'_, '_>) -> Self {
         if let Some(dict) = value.as_dict() {
-            Self::Dict(dict.iter().map(|(key, value)| (key.to_vec(), value.into())).collect())
+            let mut entries = BTreeMap::new();
+            for (key, value) in dict {
+                entries.entry(key.to_vec()).or_insert_with(|| value.into());
+            }
+            Self::Dict(entries)
         } else if let Some(list) = value.as_list() {
             Self::List(list.iter().map(Self::from).collect())
         } else if let Some(value) = value.as_int() {
             Self::Int(value)
         } else {
-            Self::Bytes(value.as_bytes().unwrap_or_default().to_vec())
+            let digits = || value.raw().strip_prefix(b"i").and_then(|rest| rest.strip_suffix(b"e"));
+            Self::Bytes(value.as_bytes().or_else(digits).unwrap_or_default().to_vec())
         }
     }
 }
@@ -56,7 +63,9 @@ impl From<Value<'_, '_>> for OwnedValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{DecodeLimits, MAX_DEPTH, decode};
+    use crate::decode::{DecodeLimits, decode};
+    use crate::tape::MAX_DEPTH;
+    use alloc::vec;
     use proptest::prelude::*;
 
     fn values() -> impl Strategy<Value = OwnedValue> {
