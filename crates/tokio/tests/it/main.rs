@@ -2,16 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod gate;
+#[cfg(feature = "https")]
+mod https;
 mod kill;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unchoke_core::Seed;
+use unchoke_core::{InfoHashes, Seed, Sha1Hash};
 use unchoke_metainfo::Metainfo;
-use unchoke_storage::{FileStorage, create};
-use unchoke_tokio::{AddTorrent, Client, ClientError, HttpTrackerServer};
+use unchoke_storage::{FileStorage, MemoryStorage, create};
+use unchoke_tokio::{
+    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, TrackerAnswer, TrackerReport,
+};
 use unchoke_tracker::server::TrackerServer;
 use unchoke_tracker::udp::UdpServer;
 
@@ -106,18 +111,27 @@ async fn a_torrent_is_gone_only_when_its_last_disk_job_has_ended() {
     assert!(torrent.stats().is_none());
 }
 
+/// What came of the last announce to a tracker.
+fn outcome(report: &TrackerReport, tracker: usize) -> &Result<TrackerAnswer, Arc<AnnounceError>> {
+    &report.trackers[tracker].last.as_ref().unwrap().result
+}
+
 /// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
-async fn found_through(tracker: String) {
+async fn found_through(tracker: String, builder: impl Fn() -> ClientBuilder) {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let metainfo = content(from.path());
-    let seed = Client::builder().listen(local()).build().await.unwrap();
+    let seed = builder().listen(local()).build().await.unwrap();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.clone()]);
     assert!(seed.add(add).await.unwrap().completed().await);
-    let leech = Client::builder().listen(local()).build().await.unwrap();
+    let leech = builder().listen(local()).build().await.unwrap();
     let dead = "http://127.0.0.1:1/announce".to_owned();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, tracker]);
     let torrent = leech.add(add).await.unwrap();
     assert!(within(torrent.completed()).await);
+    let answered = |report: &TrackerReport| report.trackers[1].last.is_some();
+    let report = within(torrent.trackers().unwrap().wait_for(answered)).await.unwrap().clone();
+    assert!(matches!(outcome(&report, 0), Err(error) if matches!(**error, AnnounceError::Connect { .. })));
+    assert!(outcome(&report, 1).is_ok(), "{report:?}");
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
 }
@@ -125,7 +139,7 @@ async fn found_through(tracker: String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_are_found_through_a_tracker_over_http() {
     let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
-    found_through(tracker.url()).await;
+    found_through(tracker.url(), Client::builder).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,6 +159,28 @@ async fn peers_are_found_through_a_tracker_over_udp() {
     };
     tokio::select! {
         () = serve => panic!("the tracker stopped"),
-        () = found_through(url) => {}
+        () = found_through(url, Client::builder) => {}
     }
+}
+
+#[tokio::test]
+async fn trackers_that_cannot_be_asked_say_why() {
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let hashes = InfoHashes::v1(Sha1Hash::new([7; 20]));
+    let urls = ["wss://a/\u{1b}[2J", "http://127.0.0.1:1/announce", "https://127.0.0.1:1/announce"];
+    let add = AddTorrent::from_hashes(hashes, MemoryStorage::new()).trackers(urls);
+    let mut trackers = client.add(add).await.unwrap().trackers().unwrap();
+    let asked = |report: &TrackerReport| report.trackers.iter().all(|tracker| tracker.last.is_some());
+    let report = within(trackers.wait_for(asked)).await.unwrap().clone();
+    assert_eq!(report.trackers.iter().map(|tracker| tracker.tier).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(report.trackers[0].url, "wss://a/\u{fffd}[2J");
+    let errors: Vec<_> = (0..3).map(|tracker| Arc::clone(outcome(&report, tracker).as_ref().unwrap_err())).collect();
+    assert!(matches!(&*errors[0], AnnounceError::Url(_)));
+    assert!(matches!(&*errors[1], AnnounceError::Connect { .. }));
+    let refused = if cfg!(feature = "https") {
+        matches!(&*errors[2], AnnounceError::Connect { .. })
+    } else {
+        matches!(&*errors[2], AnnounceError::HttpsDisabled)
+    };
+    assert!(refused, "{errors:?}");
 }
