@@ -73,7 +73,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// A certificate cannot be trusted as a root, or TLS cannot be set up.
-    #[error("TLS")]
+    #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
     /// The store cannot be opened or read.
     #[error("storage")]
