@@ -1,6 +1,6 @@
 //! Trackers over HTTPS, with real TLS over loopback.
 
-use crate::{found_through, local, within};
+use crate::{answer, found_through, local};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
@@ -99,11 +99,12 @@ async fn first_announce(builder: ClientBuilder, url: &str) -> Result<TrackerAnsw
     let client = builder.listen(local()).build().await.unwrap();
     let hashes = InfoHashes::v1(Sha1Hash::new([7; 20]));
     let add = AddTorrent::from_hashes(hashes, MemoryStorage::new()).trackers([url]);
-    let mut report = client.add(add).await.unwrap().trackers().unwrap();
-    let report = within(report.wait_for(|report| report.trackers[0].last.is_some())).await.unwrap().clone();
+    let torrent = client.add(add).await.unwrap();
+    let result = answer(&torrent, 0).await;
+    let report = torrent.trackers().unwrap().borrow().clone();
     assert_eq!(report.trackers[0].url, url);
     assert!(report.next_announce.is_some());
-    report.trackers[0].last.clone().unwrap().result
+    result
 }
 
 fn trusting(certificate: &[u8]) -> ClientBuilder {

@@ -15,7 +15,8 @@ use unchoke_core::{InfoHashes, Seed, Sha1Hash};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, MemoryStorage, create};
 use unchoke_tokio::{
-    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, TrackerAnswer, TrackerReport,
+    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TrackerAnswer,
+    TrackerReport,
 };
 use unchoke_tracker::server::TrackerServer;
 use unchoke_tracker::udp::UdpServer;
@@ -111,9 +112,12 @@ async fn a_torrent_is_gone_only_when_its_last_disk_job_has_ended() {
     assert!(torrent.stats().is_none());
 }
 
-/// What came of the last announce to a tracker.
-fn outcome(report: &TrackerReport, tracker: usize) -> &Result<TrackerAnswer, Arc<AnnounceError>> {
-    &report.trackers[tracker].last.as_ref().unwrap().result
+/// What came of the last announce to a tracker, once there was one.
+async fn answer(torrent: &Torrent, tracker: usize) -> Result<TrackerAnswer, Arc<AnnounceError>> {
+    let mut report = torrent.trackers().unwrap();
+    let asked = |report: &TrackerReport| report.trackers[tracker].last.is_some();
+    let report = within(report.wait_for(asked)).await.unwrap();
+    report.trackers[tracker].last.clone().unwrap().result
 }
 
 /// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
@@ -122,16 +126,18 @@ async fn found_through(tracker: String, builder: impl Fn() -> ClientBuilder) {
     let metainfo = content(from.path());
     let seed = builder().listen(local()).build().await.unwrap();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.clone()]);
-    assert!(seed.add(add).await.unwrap().completed().await);
+    let seeded = seed.add(add).await.unwrap();
+    assert!(seeded.completed().await);
+    // Whoever is told of nobody asks again in half an hour, so the tracker must know the seed first.
+    assert!(answer(&seeded, 0).await.is_ok());
     let leech = builder().listen(local()).build().await.unwrap();
     let dead = "http://127.0.0.1:1/announce".to_owned();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, tracker]);
     let torrent = leech.add(add).await.unwrap();
     assert!(within(torrent.completed()).await);
-    let answered = |report: &TrackerReport| report.trackers[1].last.is_some();
-    let report = within(torrent.trackers().unwrap().wait_for(answered)).await.unwrap().clone();
-    assert!(matches!(outcome(&report, 0), Err(error) if matches!(**error, AnnounceError::Connect { .. })));
-    assert!(outcome(&report, 1).is_ok(), "{report:?}");
+    let refused = answer(&torrent, 0).await.unwrap_err();
+    assert!(matches!(*refused, AnnounceError::Connect { .. }), "{refused:?}");
+    assert!(answer(&torrent, 1).await.is_ok());
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
 }
@@ -169,18 +175,17 @@ async fn trackers_that_cannot_be_asked_say_why() {
     let hashes = InfoHashes::v1(Sha1Hash::new([7; 20]));
     let urls = ["wss://a/\u{1b}[2J", "http://127.0.0.1:1/announce", "https://127.0.0.1:1/announce"];
     let add = AddTorrent::from_hashes(hashes, MemoryStorage::new()).trackers(urls);
-    let mut trackers = client.add(add).await.unwrap().trackers().unwrap();
-    let asked = |report: &TrackerReport| report.trackers.iter().all(|tracker| tracker.last.is_some());
-    let report = within(trackers.wait_for(asked)).await.unwrap().clone();
+    let torrent = client.add(add).await.unwrap();
+    assert!(matches!(&*answer(&torrent, 0).await.unwrap_err(), AnnounceError::Url(_)));
+    assert!(matches!(&*answer(&torrent, 1).await.unwrap_err(), AnnounceError::Connect { .. }));
+    let error = answer(&torrent, 2).await.unwrap_err();
+    let refused = if cfg!(feature = "https") {
+        matches!(&*error, AnnounceError::Connect { .. })
+    } else {
+        matches!(&*error, AnnounceError::HttpsDisabled)
+    };
+    assert!(refused, "{error:?}");
+    let report = torrent.trackers().unwrap().borrow().clone();
     assert_eq!(report.trackers.iter().map(|tracker| tracker.tier).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(report.trackers[0].url, "wss://a/\u{fffd}[2J");
-    let errors: Vec<_> = (0..3).map(|tracker| Arc::clone(outcome(&report, tracker).as_ref().unwrap_err())).collect();
-    assert!(matches!(&*errors[0], AnnounceError::Url(_)));
-    assert!(matches!(&*errors[1], AnnounceError::Connect { .. }));
-    let refused = if cfg!(feature = "https") {
-        matches!(&*errors[2], AnnounceError::Connect { .. })
-    } else {
-        matches!(&*errors[2], AnnounceError::HttpsDisabled)
-    };
-    assert!(refused, "{errors:?}");
 }
