@@ -16,6 +16,8 @@ use unchoke_tracker::{AnnounceRequest, AnnounceResponse, TrackerError, TrackerUr
 
 /// How long one announce may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one of a tracker's addresses may take to answer; there may be another.
+const CONNECT: Duration = Duration::from_secs(6);
 /// Datagrams are sent again at most this often, or the other trackers would wait too long.
 const UDP_RETRIES: u32 = 1;
 /// Redirects followed per announce.
@@ -141,9 +143,10 @@ impl Network {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for next in addresses {
             address = next;
-            match stream::connect(address, self.source).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+            match tokio::time::timeout(CONNECT, stream::connect(address, self.source)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(AnnounceError::Connect { address, source: last })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{broadcast, watch};
 use unchoke_core::Seed;
-use unchoke_swarm::{Event, PeerOrigin, TorrentKey};
+use unchoke_swarm::{Event, PeerOrigin, TorrentKey, TorrentState};
 use unchoke_tracker::AnnounceRequest;
 use unchoke_tracker::tiers::{DueAnnounce, Tiers};
 
@@ -30,6 +30,15 @@ impl Announcer {
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.events.subscribe()));
         let Some(mut events) = events else { return };
+        // What is found on disk belongs into the first announce, or a seed would be counted as a downloader.
+        while self.is_checking() {
+            tokio::select! {
+                _ = stop.changed() => return,
+                happened = events.recv() => if matches!(happened, Err(broadcast::error::RecvError::Closed)) {
+                    return;
+                },
+            }
+        }
         while !self.tiers.is_stopped() {
             if let Some(due) = self.tiers.next(Instant::now()) {
                 // The announce under way is ended before anything else; its own limits bound it.
@@ -55,6 +64,11 @@ impl Announcer {
                 },
             }
         }
+    }
+
+    fn is_checking(&self) -> bool {
+        let stats = self.engine.read(|core| core.session.stats(self.torrent));
+        stats.is_some_and(|stats| stats.state == TorrentState::Checking)
     }
 
     /// Whether completing is news: a seed that has just been started has not completed anything (BEP 3).
