@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use unchoke_examples::{Failure, Progress, Source, address, generate, load, number, run};
+use unchoke_examples::{Failure, Progress, Source, address, bytes, generate, load, number, run, tell_tracker_failures};
 use unchoke_storage::FileStorage;
 use unchoke_swarm::TorrentState;
 use unchoke_swarm::picker::Sequential;
-use unchoke_tokio::{AddTorrent, Client, Torrent};
+use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
 
 const USAGE: &str = "download <FILE.torrent | magnet:…> [--output DIR] [--peer HOST:PORT]… [--listen ADDR] [--seed] \
-                     [--sequential] [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]";
+                     [--sequential] [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]";
 
 #[derive(Default)]
 struct Options {
@@ -27,6 +27,7 @@ struct Options {
     sequential: bool,
     down: Option<u64>,
     up: Option<u64>,
+    tracker_roots: Vec<Vec<u8>>,
     json: bool,
 }
 
@@ -41,6 +42,7 @@ fn parse() -> Result<Options, Failure> {
             Long("listen") => options.listen = Some(address(&parser.value()?)?),
             Long("seed") => options.seed = true,
             Long("sequential") => options.sequential = true,
+            Long("tracker-ca") => options.tracker_roots.push(bytes(&parser.value()?)?),
             Long("limit-down") => options.down = Some(number(&parser.value()?)?),
             Long("limit-up") => options.up = Some(number(&parser.value()?)?),
             Long("json") => options.json = true,
@@ -91,10 +93,12 @@ async fn download(options: Options) -> Result<(), Failure> {
         add = add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry))));
     }
     let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-    let client = Client::builder().listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
+    let builder = options.tracker_roots.into_iter().fold(Client::builder().listen(listen), ClientBuilder::tracker_root);
+    let client = builder.build().await.map_err(|error| Failure::failed(&error))?;
     client.set_limits(options.down, options.up);
     let begin = Instant::now();
     let torrent = client.add(add.peers(options.peers)).await.map_err(|error| Failure::failed(&error))?;
+    tokio::spawn(tell_tracker_failures(torrent.clone()));
     let label: String = label.chars().take(12).collect();
     let peers = tokio::select! {
         peers = watch(&torrent, &label) => peers,

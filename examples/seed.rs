@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use unchoke_examples::{Failure, Source, address, generate, load, run};
+use unchoke_examples::{Failure, Source, address, bytes, generate, load, run, tell_tracker_failures};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::FileStorage;
-use unchoke_tokio::{AddTorrent, Client};
+use unchoke_tokio::{AddTorrent, Client, ClientBuilder};
 
-const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL] [--json]";
+const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL]… [--tracker-ca FILE.der]… [--json]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,6 +23,7 @@ async fn start() -> Result<(), Failure> {
     use lexopt::Arg::{Long, Value};
     let (mut file, mut data, mut json) = (None::<OsString>, None::<PathBuf>, false);
     let mut trackers = Vec::new();
+    let mut builder = Client::builder();
     let mut listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -30,6 +31,7 @@ async fn start() -> Result<(), Failure> {
             Long("data") => data = Some(parser.value()?.into()),
             Long("listen") => listen = address(&parser.value()?)?,
             Long("tracker") => trackers.push(parser.value()?.to_string_lossy().into_owned()),
+            Long("tracker-ca") => builder = builder.tracker_root(bytes(&parser.value()?)?),
             Long("json") => json = true,
             Value(value) if file.is_none() => file = Some(value),
             other => return Err(other.unexpected().into()),
@@ -42,12 +44,12 @@ async fn start() -> Result<(), Failure> {
             let content = generate(folder.path(), "sample", &[1 << 20, 300_000], |builder| builder).map_err(io)?;
             let forever = tokio::time::timeout(
                 Duration::from_secs(2),
-                seed(&content.metainfo, folder.path().to_owned(), listen, trackers, json),
+                seed(&content.metainfo, folder.path().to_owned(), builder, listen, trackers, json),
             );
             forever.await.unwrap_or(Ok(()))
         }
         (Some(file), Some(data)) => match load(&file)? {
-            Source::Torrent(metainfo) => seed(&metainfo, data, listen, trackers, json).await,
+            Source::Torrent(metainfo) => seed(&metainfo, data, builder, listen, trackers, json).await,
             Source::Magnet(_) => Err(Failure::Usage("a magnet link does not say what to seed".into())),
         },
         _ => Err(Failure::Usage("a torrent and --data are needed".into())),
@@ -57,13 +59,15 @@ async fn start() -> Result<(), Failure> {
 async fn seed(
     metainfo: &Metainfo,
     data: PathBuf,
+    builder: ClientBuilder,
     listen: SocketAddr,
     trackers: Vec<String>,
     json: bool,
 ) -> Result<(), Failure> {
-    let client = Client::builder().listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
+    let client = builder.listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
     let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::new(data)).trackers(trackers);
     let torrent = client.add(torrent).await.map_err(|error| Failure::failed(&error))?;
+    tokio::spawn(tell_tracker_failures(torrent.clone()));
     let local = client.local_addr().unwrap_or(listen);
     if json {
         println!("{}", serde_json::json!({ "listen": local, "info_hash": torrent.info_hashes().to_string() }));

@@ -93,12 +93,12 @@ pub fn load(argument: &OsString) -> Result<Source, Failure> {
         let link: MagnetLink = text.parse().map_err(|error| Failure::usage(&error))?;
         return Ok(Source::Magnet(Box::new(link)));
     }
-    let path = Path::new(argument);
-    let bytes = std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
     // The error's own text names the kind and the byte offset.
-    Metainfo::from_bytes(&bytes)
-        .map(|metainfo| Source::Torrent(Box::new(metainfo)))
-        .map_err(|error| Failure::Usage(format!("{} is not a torrent: {}", path.display(), chain(&error))))
+    let not_a_torrent = |error: unchoke_metainfo::MetainfoError| {
+        Failure::Usage(format!("{} is not a torrent: {}", Path::new(argument).display(), chain(&error)))
+    };
+    let metainfo = Metainfo::from_bytes(&bytes(argument)?).map_err(not_a_torrent)?;
+    Ok(Source::Torrent(Box::new(metainfo)))
 }
 
 /// Resolves `HOST:PORT`.
@@ -109,6 +109,15 @@ pub fn address(argument: &OsString) -> Result<SocketAddr, Failure> {
     let text = argument.to_str().unwrap_or_default();
     let found = text.to_socket_addrs().map_err(|error| Failure::Usage(format!("{text}: {error}")))?.next();
     found.ok_or_else(|| Failure::Usage(format!("{text} has no address")))
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn bytes(argument: &OsString) -> Result<Vec<u8>, Failure> {
+    let path = Path::new(argument);
+    std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
 /// Parses a number.

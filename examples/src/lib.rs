@@ -4,11 +4,15 @@ mod arguments;
 mod content;
 #[cfg(feature = "client")]
 mod progress;
+#[cfg(feature = "client")]
+mod trackers;
 
-pub use arguments::{Failure, Source, address, load, number, run};
+pub use arguments::{Failure, Source, address, bytes, load, number, run};
 pub use content::{Content, generate};
 #[cfg(feature = "client")]
 pub use progress::Progress;
+#[cfg(feature = "client")]
+pub use trackers::tell_tracker_failures;
 
 /// The README's program, compiled.
 #[cfg(all(doctest, feature = "client"))]

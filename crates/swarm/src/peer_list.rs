@@ -20,6 +20,14 @@ struct Candidate {
     failures: u32,
     next_try: Option<Instant>,
     in_use: bool,
+    /// It had everything when it was last seen.
+    seed: bool,
+}
+
+impl Candidate {
+    fn is_wanted(&self, complete: bool) -> bool {
+        !(self.in_use || complete && self.seed)
+    }
 }
 
 /// The known addresses of one torrent.
@@ -43,7 +51,7 @@ impl PeerList {
         if self.known.len() >= MAX_KNOWN && !self.evict(origin) {
             return false;
         }
-        self.known.insert(address, Candidate { origin, failures: 0, next_try: None, in_use: false });
+        self.known.insert(address, Candidate { origin, failures: 0, next_try: None, in_use: false, seed: false });
         true
     }
 
@@ -59,10 +67,15 @@ impl PeerList {
         found.is_some_and(|address| self.known.remove(&address).is_some())
     }
 
-    /// The next address to connect to; it counts as in use from now on.
-    pub(crate) fn next(&mut self, now: Instant, refused: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
+    /// The next address to connect to; it counts as in use from now on. Who has everything itself passes over seeds.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        complete: bool,
+        refused: impl Fn(SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
         let ready = |(address, candidate): &(&SocketAddr, &Candidate)| {
-            !candidate.in_use && candidate.next_try.is_none_or(|at| at <= now) && !refused(**address)
+            candidate.is_wanted(complete) && candidate.next_try.is_none_or(|at| at <= now) && !refused(**address)
         };
         let after = self.cursor.and_then(|cursor| {
             let range = (std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded);
@@ -97,6 +110,18 @@ impl PeerList {
         candidate.next_try = now.checked_add(doubled.min(LAST_RETRY));
     }
 
+    /// The peer at this address has everything.
+    pub(crate) fn is_seed(&mut self, address: SocketAddr) {
+        if let Some(candidate) = self.known.get_mut(&address) {
+            candidate.seed = true;
+        }
+    }
+
+    /// Whether there is anybody to connect to, now or later.
+    pub(crate) fn has_candidates(&self, complete: bool) -> bool {
+        self.known.values().any(|candidate| candidate.is_wanted(complete))
+    }
+
     #[cfg(test)]
     fn next_try(&self) -> Option<Instant> {
         self.known.values().filter(|candidate| !candidate.in_use).filter_map(|candidate| candidate.next_try).min()
@@ -127,8 +152,8 @@ mod tests {
         assert!(list.add(address(1), PeerOrigin::Tracker));
         let mut waits = Vec::new();
         while list.len() > 0 {
-            assert_eq!(list.next(now, |_| false), Some(address(1)));
-            assert_eq!(list.next(now, |_| false), None);
+            assert_eq!(list.next(now, false, |_| false), Some(address(1)));
+            assert_eq!(list.next(now, false, |_| false), None);
             list.released(now, address(1), false);
             let Some(at) = list.next_try() else { break };
             waits.push(at - now);
@@ -141,7 +166,7 @@ mod tests {
     fn every_address_gets_its_turn() {
         let (mut list, now) = (PeerList::default(), start());
         (1..=20).for_each(|number| assert!(list.add(address(number), PeerOrigin::Pex)));
-        let tried: Vec<_> = std::iter::from_fn(|| list.next(now, |_| false)).collect();
+        let tried: Vec<_> = std::iter::from_fn(|| list.next(now, false, |_| false)).collect();
         assert_eq!(tried, (1..=20).map(address).collect::<Vec<_>>());
     }
 

@@ -362,11 +362,10 @@ impl Session {
     /// Opens connections as far as there are candidates and the limits allow.
     fn connect_more(&mut self, now: Instant) {
         let per_torrent = self.shared.config.max_connections_per_torrent;
-        for torrent in self.torrents.values_mut().filter(|torrent| torrent.wants_peers()) {
+        for torrent in self.torrents.values_mut() {
             let mut room = per_torrent.saturating_sub(torrent.peers.len());
             while room > 0 && self.shared.connections.may_connect(&self.shared.config) {
-                let bans = &self.shared.bans;
-                let Some(address) = torrent.list.next(now, |address| bans.refuses_address(address)) else { break };
+                let Some(address) = torrent.next_candidate(now, &self.shared.bans) else { break };
                 self.shared.connections.connect();
                 self.shared.actions.push_back(Action::Connect { torrent: torrent.key, address });
                 room = room.saturating_sub(1);
@@ -429,9 +428,7 @@ impl Session {
     fn is_idle(&self) -> bool {
         self.pending.is_empty()
             && self.torrents.values().all(|torrent| {
-                torrent.peers.is_empty()
-                    && torrent.poll_timeout().is_none()
-                    && (torrent.list.len() == 0 || !torrent.wants_peers())
+                torrent.peers.is_empty() && torrent.poll_timeout().is_none() && !torrent.has_candidates()
             })
     }
 

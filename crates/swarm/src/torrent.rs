@@ -2,6 +2,7 @@
 
 use crate::action::Action;
 use crate::allowed_fast::allowed_fast;
+use crate::bans::Bans;
 use crate::blame::Sender;
 use crate::config::{Content, ExtensionFactory, MAX_REQUEST, PickerFactory, TorrentParams};
 use crate::event::{CloseReason, Event};
@@ -110,8 +111,15 @@ impl Torrent {
         self.transfer.as_ref().is_some_and(Transfer::is_complete)
     }
 
-    pub(crate) fn wants_peers(&self) -> bool {
-        !self.is_complete()
+    /// Whether there is anybody to connect to, now or later.
+    pub(crate) fn has_candidates(&self) -> bool {
+        self.list.has_candidates(self.is_complete())
+    }
+
+    /// The next address to connect to.
+    pub(crate) fn next_candidate(&mut self, now: Instant, bans: &Bans) -> Option<SocketAddr> {
+        let complete = self.is_complete();
+        self.list.next(now, complete, |address| bans.refuses_address(address))
     }
 
     pub(crate) fn handshake(&self, shared: &Shared) -> Handshake {
@@ -243,6 +251,9 @@ impl Torrent {
         }
         if let Some(listens) = peer.listens {
             self.list.released(now, listens, peer.down.total() > 0 || peer.up.total() > 0);
+            if peer.is_seed() {
+                self.list.is_seed(listens);
+            }
         }
         if !peer.choked {
             shared.rechoke = true;

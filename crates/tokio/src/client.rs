@@ -1,10 +1,15 @@
 //! A client: one session, its sockets, its disk pool, its clock.
 
+use crate::announce::Network;
 use crate::connection;
 use crate::disk;
 use crate::engine::{Engine, Request, TorrentTasks};
+use crate::error::TlsError;
+#[cfg(feature = "https")]
+use crate::tls::Tls;
 use crate::torrent::{AddTorrent, Torrent};
 use crate::tracker::Announcer;
+use crate::tracker_report::TrackerReport;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub struct Client {
     engine: Arc<Engine>,
     local: Option<SocketAddr>,
+    network: Network,
     tasks: JoinSet<()>,
     announcers: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
@@ -42,6 +48,8 @@ pub struct ClientBuilder {
     config: SessionConfig,
     listen: Option<SocketAddr>,
     disk_threads: Option<usize>,
+    #[cfg(feature = "https")]
+    tracker_roots: Vec<Vec<u8>>,
 }
 
 /// Why a client could not be built or a torrent not be added.
@@ -64,6 +72,9 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// A certificate cannot be trusted as a root, or TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
     /// The store cannot be opened or read.
     #[error("storage")]
     Storage(#[from] StorageError),
@@ -97,11 +108,23 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts a certificate (DER) that trackers over HTTPS lead back to, beside the authorities that Mozilla trusts. For
+    /// trackers with an authority of their own; one that signs for itself can be trusted by its own certificate. Each call
+    /// adds one.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn tracker_root(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.tracker_roots.push(der.into());
+        self
+    }
+
     /// Starts the client. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// If the address cannot be listened on, or the system is out of threads.
+    /// If the address cannot be listened on, the system is out of threads, or a certificate makes no sense.
     pub async fn build(mut self) -> Result<Client, ClientError> {
+        #[cfg(feature = "https")]
+        let tls = Tls::new(&self.tracker_roots)?;
         let listener = match self.listen {
             Some(address) => {
                 let bound = TcpListener::bind(address).await;
@@ -125,7 +148,12 @@ impl ClientBuilder {
             tasks.spawn(accept(Arc::clone(&engine), listener));
         }
         let announcers = Mutex::new(JoinSet::new());
-        Ok(Client { engine, local, tasks, announcers, stop: watch::channel(false).0 })
+        let network = Network {
+            source: local,
+            #[cfg(feature = "https")]
+            tls,
+        };
+        Ok(Client { engine, local, network, tasks, announcers, stop: watch::channel(false).0 })
     }
 }
 
@@ -162,7 +190,9 @@ impl Client {
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
         let AddTorrent { info_hashes, info, storage, peers, trackers, picker, download_limit, upload_limit } = torrent;
         let mut params = TorrentParams::from_hashes(info_hashes);
-        let mut tasks = TorrentTasks::new(Arc::clone(&storage));
+        let (report, trackers) = TrackerReport::new(Instant::now(), &trackers);
+        let mut tasks = TorrentTasks::new(Arc::clone(&storage), report);
+        let report = tasks.trackers.clone();
         if let Some(info) = info {
             let (store, content) = open_store(storage, info).await?;
             tasks.store = Some((store, *content.info.geometry()));
@@ -180,23 +210,26 @@ impl Client {
             core.session.add_peers(now, added, &peers, PeerOrigin::Manual);
             Ok(added)
         })?;
-        if !trackers.is_empty() {
-            self.announce(key, info_hashes, trackers);
+        if trackers.iter().any(|tier| !tier.is_empty()) {
+            self.announce(key, info_hashes, &trackers, report);
         }
         Ok(Torrent { engine: Arc::clone(&self.engine), key, info_hashes })
     }
 
-    fn announce(&self, torrent: TorrentKey, info_hashes: InfoHashes, tiers: Vec<Vec<String>>) {
+    fn announce(
+        &self,
+        torrent: TorrentKey,
+        info_hashes: InfoHashes,
+        tiers: &[Vec<TrackerUrl>],
+        report: watch::Sender<TrackerReport>,
+    ) {
         let port = self.local.map_or(0, |local| local.port());
         let mut request = AnnounceRequest::new(info_hashes.wire(), self.peer_id(), port);
         request.key = rand::random();
         let engine = Arc::clone(&self.engine);
         let seed = Seed::new(rand::random());
-        // A tracker whose URL makes no sense is passed over, as one that does not answer is.
-        let parsed = |tier: &Vec<String>| tier.iter().filter_map(|url| TrackerUrl::parse(url).ok()).collect();
-        let tiers: Vec<Vec<TrackerUrl>> = tiers.iter().map(parsed).collect();
-        let tiers = Tiers::new(&tiers, &seed.derive("tiers"));
-        let announcer = Announcer { engine, torrent, request, tiers, seed, source: self.local };
+        let tiers = Tiers::new(tiers, &seed.derive("tiers"));
+        let announcer = Announcer { engine, torrent, request, tiers, seed, network: self.network.clone(), report };
         let mut announcers = self.announcers.lock().unwrap_or_else(PoisonError::into_inner);
         announcers.spawn(announcer.run(self.stop.subscribe()));
     }

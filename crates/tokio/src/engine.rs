@@ -1,11 +1,12 @@
 //! The session behind a lock, and the way from its actions to the tasks that carry them out.
 
+use crate::tracker_report::TrackerReport;
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, JobId, Outgoing};
 use unchoke_storage::{Storage, TorrentStorage};
 use unchoke_swarm::{Action, Direction, Event, Flow, PeerKey, Session, TorrentKey};
@@ -41,15 +42,23 @@ pub(crate) struct TorrentTasks {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
+    pub(crate) trackers: watch::Sender<TrackerReport>,
     /// Each job under way holds a clone of the sender, so that the receiver knows when the last has ended.
     jobs: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
 }
 
 impl TorrentTasks {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+    pub(crate) fn new(storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
         let (jobs, ended) = mpsc::channel(1);
-        Self { storage, store: None, events: broadcast::channel(EVENTS).0, jobs, ended }
+        Self {
+            storage,
+            store: None,
+            events: broadcast::channel(EVENTS).0,
+            trackers: watch::channel(trackers).0,
+            jobs,
+            ended,
+        }
     }
 
     /// Waits until no disk job of this torrent is under way, and hands out its store.

@@ -1,10 +1,11 @@
 //! A torrent of a client: how it is added, and the handle to it.
 
 use crate::engine::Engine;
+use crate::tracker_report::TrackerReport;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use unchoke_core::{Bitfield, InfoHashes};
 use unchoke_metainfo::{Info, Metainfo};
 use unchoke_storage::Storage;
@@ -120,6 +121,13 @@ impl Torrent {
     #[must_use]
     pub fn events(&self) -> Option<broadcast::Receiver<Arc<Event>>> {
         self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.events.subscribe()))
+    }
+
+    /// What comes of announcing to its trackers, now and from now on: `borrow` shows it, `changed` waits. `None` once the
+    /// torrent is removed. Who watches already sees the trackers take leave, after which the channel closes.
+    #[must_use]
+    pub fn trackers(&self) -> Option<watch::Receiver<TrackerReport>> {
+        self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.trackers.subscribe()))
     }
 
     /// Tells of peers.

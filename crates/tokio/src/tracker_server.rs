@@ -1,6 +1,6 @@
 //! A tracker of one's own, over HTTP.
 
-use crate::stream;
+use crate::stream::{self, StreamError};
 use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use unchoke_core::Seed;
+use unchoke_tracker::TrackerError;
 use unchoke_tracker::http::{HttpServerConnection, ServerRequest};
 use unchoke_tracker::server::TrackerServer;
 
@@ -63,7 +64,11 @@ async fn serve(listener: TcpListener, server: Arc<Mutex<TrackerServer>>) {
     }
 }
 
-async fn answer(mut stream: TcpStream, from: SocketAddr, server: &Mutex<TrackerServer>) -> io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    server: &Mutex<TrackerServer>,
+) -> Result<(), StreamError<TrackerError>> {
     let mut connection = HttpServerConnection::new(Instant::now());
     let mut input = BytesMut::new();
     while let Some(request) = stream::next_event(&mut connection, &mut stream, &mut input).await? {

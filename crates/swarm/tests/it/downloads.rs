@@ -85,6 +85,22 @@ fn suspects_are_checked_and_what_is_right_is_not_fetched_again() {
 }
 
 #[test]
+fn a_seed_connects_to_those_who_want_something_and_leaves_other_seeds_alone() {
+    let made = make(300_000, 65_536);
+    let mut rig = Rig::new(9);
+    let (seed, leech, other) = (rig.seed(&made, config()), rig.leech(&made, config()), rig.seed(&made, config()));
+    rig.introduce(seed, &[leech, other]);
+    assert!(rig.run(LONG, |rig| rig.is_complete(leech)));
+    assert!(!rig.run(Duration::from_secs(7200), |_| false));
+    // Each two may meet twice: one of them may hang up before it has told that it is a seed.
+    let connected = |event: &Event| matches!(event, Event::PeerConnected { .. });
+    for node in [seed, leech, other] {
+        assert!((1..=4).contains(&rig.count(node, connected)), "{node}: {}", rig.count(node, connected));
+        assert_eq!(rig.nodes[node].session.poll_timeout(), None);
+    }
+}
+
+#[test]
 fn an_idle_session_has_no_deadline() {
     let made = make(300_000, 65_536);
     let mut rig = Rig::new(6);

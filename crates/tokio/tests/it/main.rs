@@ -2,16 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
 mod gate;
+#[cfg(feature = "https")]
+mod https;
 mod kill;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unchoke_core::Seed;
+use unchoke_core::{InfoHashes, Seed, Sha1Hash};
 use unchoke_metainfo::Metainfo;
-use unchoke_storage::{FileStorage, create};
-use unchoke_tokio::{AddTorrent, Client, ClientError, HttpTrackerServer};
+use unchoke_storage::{FileStorage, MemoryStorage, create};
+use unchoke_tokio::{
+    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TrackerAnswer,
+    TrackerReport,
+};
 use unchoke_tracker::server::TrackerServer;
 use unchoke_tracker::udp::UdpServer;
 
@@ -106,18 +112,32 @@ async fn a_torrent_is_gone_only_when_its_last_disk_job_has_ended() {
     assert!(torrent.stats().is_none());
 }
 
+/// What came of the last announce to a tracker, once there was one.
+async fn answer(torrent: &Torrent, tracker: usize) -> Result<TrackerAnswer, Arc<AnnounceError>> {
+    let mut report = torrent.trackers().unwrap();
+    let asked = |report: &TrackerReport| report.trackers[tracker].last.is_some();
+    let report = within(report.wait_for(asked)).await.unwrap();
+    report.trackers[tracker].last.clone().unwrap().result
+}
+
 /// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
-async fn found_through(tracker: String) {
+async fn found_through(tracker: String, builder: impl Fn() -> ClientBuilder) {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let metainfo = content(from.path());
-    let seed = Client::builder().listen(local()).build().await.unwrap();
+    let seed = builder().listen(local()).build().await.unwrap();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.clone()]);
-    assert!(seed.add(add).await.unwrap().completed().await);
-    let leech = Client::builder().listen(local()).build().await.unwrap();
+    let seeded = seed.add(add).await.unwrap();
+    assert!(seeded.completed().await);
+    // Whoever is told of nobody asks again in half an hour, so the tracker must know the seed first.
+    assert!(answer(&seeded, 0).await.is_ok());
+    let leech = builder().listen(local()).build().await.unwrap();
     let dead = "http://127.0.0.1:1/announce".to_owned();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, tracker]);
     let torrent = leech.add(add).await.unwrap();
     assert!(within(torrent.completed()).await);
+    let refused = answer(&torrent, 0).await.unwrap_err();
+    assert!(matches!(*refused, AnnounceError::Connect { .. }), "{refused:?}");
+    assert!(answer(&torrent, 1).await.is_ok());
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
 }
@@ -125,7 +145,7 @@ async fn found_through(tracker: String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_are_found_through_a_tracker_over_http() {
     let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
-    found_through(tracker.url()).await;
+    found_through(tracker.url(), Client::builder).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,6 +165,27 @@ async fn peers_are_found_through_a_tracker_over_udp() {
     };
     tokio::select! {
         () = serve => panic!("the tracker stopped"),
-        () = found_through(url) => {}
+        () = found_through(url, Client::builder) => {}
     }
+}
+
+#[tokio::test]
+async fn trackers_that_cannot_be_asked_say_why() {
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let hashes = InfoHashes::v1(Sha1Hash::new([7; 20]));
+    let urls = ["wss://a/\u{1b}[2J", "http://127.0.0.1:1/announce", "https://127.0.0.1:1/announce"];
+    let add = AddTorrent::from_hashes(hashes, MemoryStorage::new()).trackers(urls);
+    let torrent = client.add(add).await.unwrap();
+    assert!(matches!(&*answer(&torrent, 0).await.unwrap_err(), AnnounceError::Url(_)));
+    assert!(matches!(&*answer(&torrent, 1).await.unwrap_err(), AnnounceError::Connect { .. }));
+    let error = answer(&torrent, 2).await.unwrap_err();
+    let refused = if cfg!(feature = "https") {
+        matches!(&*error, AnnounceError::Connect { .. })
+    } else {
+        matches!(&*error, AnnounceError::HttpsDisabled)
+    };
+    assert!(refused, "{error:?}");
+    let report = torrent.trackers().unwrap().borrow().clone();
+    assert_eq!(report.trackers.iter().map(|tracker| tracker.tier).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(report.trackers[0].url, "wss://a/\u{fffd}[2J");
 }

@@ -1,0 +1,166 @@
+//! One announce, over HTTP, HTTPS or UDP, redirects included.
+
+use crate::error::AnnounceError;
+use crate::stream::{self, StreamError};
+#[cfg(feature = "https")]
+use crate::tls::Tls;
+use bytes::BytesMut;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpStream, UdpSocket};
+use unchoke_core::{DatagramProtocol as _, Path, Seed};
+use unchoke_tracker::http::{HttpEvent, HttpTracker};
+use unchoke_tracker::udp::{UdpConfig, UdpEvent, UdpTracker};
+use unchoke_tracker::{AnnounceRequest, AnnounceResponse, TrackerError, TrackerUrl};
+
+/// How long one announce may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one of a tracker's addresses may take to answer; there may be another.
+const CONNECT: Duration = Duration::from_secs(6);
+/// Datagrams are sent again at most this often, or the other trackers would wait too long.
+const UDP_RETRIES: u32 = 1;
+/// Redirects followed per announce.
+const MAX_REDIRECTS: usize = 3;
+/// The longest datagram that a tracker sends: a full list of peers.
+const DATAGRAM: usize = 64 * 1024;
+
+/// How trackers are reached.
+#[derive(Clone)]
+pub(crate) struct Network {
+    /// The address to announce from, if it matters.
+    pub(crate) source: Option<SocketAddr>,
+    #[cfg(feature = "https")]
+    pub(crate) tls: Tls,
+}
+
+impl Network {
+    pub(crate) async fn announce(
+        &self,
+        url: &TrackerUrl,
+        request: &AnnounceRequest,
+        seed: &Seed,
+    ) -> Result<AnnounceResponse, AnnounceError> {
+        let one = async {
+            match url {
+                TrackerUrl::Udp { .. } => self.over_udp(url, request, seed).await,
+                url => self.over_http(url.clone(), request).await,
+            }
+        };
+        tokio::time::timeout(PATIENCE, one).await.unwrap_or(Err(AnnounceError::TimedOut))
+    }
+
+    async fn over_http(
+        &self,
+        mut url: TrackerUrl,
+        request: &AnnounceRequest,
+    ) -> Result<AnnounceResponse, AnnounceError> {
+        let mut tracker = HttpTracker::announce(&url, request)?;
+        for _ in 0..=MAX_REDIRECTS {
+            match self.ask(&url, &mut tracker).await? {
+                HttpEvent::Announced(response) => return Ok(response),
+                HttpEvent::Redirect(to) => {
+                    let next = TrackerUrl::parse(&to)?;
+                    let is_secure = |url: &TrackerUrl| matches!(url, TrackerUrl::Https { .. });
+                    if is_secure(&url) && !is_secure(&next) {
+                        return Err(AnnounceError::Downgrade(next.to_string()));
+                    }
+                    tracker = tracker.redirected(&next)?;
+                    url = next;
+                }
+                _ => return Err(TrackerError::Unsupported.into()),
+            }
+        }
+        Err(AnnounceError::TooManyRedirects)
+    }
+
+    /// Sends one request and waits for what comes of it.
+    async fn ask(&self, url: &TrackerUrl, tracker: &mut HttpTracker) -> Result<HttpEvent, AnnounceError> {
+        let mut input = BytesMut::new();
+        let event = if matches!(url, TrackerUrl::Https { .. }) {
+            #[cfg(not(feature = "https"))]
+            return Err(AnnounceError::HttpsDisabled);
+            #[cfg(feature = "https")]
+            {
+                let mut stream = self.tls.connect(url.host(), self.connect(url).await?).await?;
+                stream::next_event(tracker, &mut stream, &mut input).await
+            }
+        } else {
+            stream::next_event(tracker, &mut self.connect(url).await?, &mut input).await
+        };
+        match event {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => Err(TrackerError::Truncated(0).into()),
+            Err(StreamError::Protocol(error)) => Err(error.into()),
+            Err(StreamError::Io(error)) => Err(error.into()),
+        }
+    }
+
+    async fn over_udp(
+        &self,
+        url: &TrackerUrl,
+        request: &AnnounceRequest,
+        seed: &Seed,
+    ) -> Result<AnnounceResponse, AnnounceError> {
+        let remote = first(&lookup(url).await?, url)?;
+        let any = if remote.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        let source = self.source.map(|source| source.ip()).filter(|from| from.is_ipv4() == remote.is_ipv4());
+        let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await?;
+        let mut config = UdpConfig::default();
+        config.max_retries = UDP_RETRIES;
+        // Transaction ids must differ from one announce to the next, or an old answer could pass for a new one.
+        let seed = seed.derive(&format!("tracker {}", rand::random::<u64>()));
+        let mut tracker = UdpTracker::new(url, remote, &seed, config)?;
+        tracker.announce(request);
+        let (mut datagram, mut answer) = (Vec::new(), vec![0; DATAGRAM]);
+        loop {
+            datagram.clear();
+            while let Some(transmit) = tracker.poll_transmit(Instant::now(), &mut datagram) {
+                socket.send_to(datagram.get(..transmit.size).unwrap_or_default(), transmit.destination).await?;
+                datagram.clear();
+            }
+            match tracker.poll_event() {
+                Some(UdpEvent::Announced { response, .. }) => return Ok(response),
+                Some(UdpEvent::Failed { error, .. }) => return Err(error.into()),
+                _ => {}
+            }
+            let at = tracker.poll_timeout().ok_or(TrackerError::TimedOut)?;
+            tokio::select! {
+                received = socket.recv_from(&mut answer) => {
+                    let (length, sender) = received?;
+                    let bytes = answer.get(..length).unwrap_or_default();
+                    // What is not from the tracker is counted there and otherwise passed over.
+                    let _ = tracker.handle_input(Instant::now(), Path::from_remote(sender), bytes);
+                }
+                () = tokio::time::sleep_until(at.into()) => tracker.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    async fn connect(&self, url: &TrackerUrl) -> Result<TcpStream, AnnounceError> {
+        let addresses = lookup(url).await?;
+        let mut address = first(&addresses, url)?;
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for next in addresses {
+            address = next;
+            match tokio::time::timeout(CONNECT, stream::connect(address, self.source)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(AnnounceError::Connect { address, source: last })
+    }
+}
+
+async fn lookup(url: &TrackerUrl) -> Result<Vec<SocketAddr>, AnnounceError> {
+    match tokio::net::lookup_host((url.host(), url.port())).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(source) => Err(AnnounceError::Lookup { host: url.host().to_owned(), source }),
+    }
+}
+
+fn first(addresses: &[SocketAddr], url: &TrackerUrl) -> Result<SocketAddr, AnnounceError> {
+    let none = || AnnounceError::Lookup { host: url.host().to_owned(), source: io::ErrorKind::NotFound.into() };
+    addresses.first().copied().ok_or_else(none)
+}
