@@ -114,7 +114,6 @@ async fn download(options: Options) -> Result<(), Failure> {
         let line = serde_json::json!({
             "info_hash": torrent.info_hashes().to_string(),
             "bytes": stats.verified_bytes,
-            "downloaded": stats.downloaded,
             "seconds": begin.elapsed().as_secs_f64(),
             "peers": peers,
             "verified_pieces": stats.verified,

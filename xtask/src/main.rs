@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use crate::workspace::Workspace;
 
+mod api;
 mod bench_peers;
 mod interop;
 mod lab;
 mod layers;
 mod modules;
+mod release;
 mod tidy;
 mod tokens;
 mod tracker;
@@ -39,9 +41,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let checks = match task.as_str() {
         "layers" => LAYERS,
         "tidy" => TIDY,
+        "api" => return api::api(&arguments),
+        "release-check" => return release::release_check(),
+        "ci" => return ci(),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "interop" => return interop::interop(&arguments),
-        _ => return Err("usage: cargo xtask layers | tidy | interop | bench-peers".into()),
+        _ => return Err("usage: cargo xtask ci | layers | tidy | api [--check] | release-check | interop | bench-peers".into()),
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();
@@ -57,4 +62,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         failed |= !findings.is_empty();
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// All that must hold before a change lands.
+fn ci() -> Result<ExitCode, Box<dyn Error>> {
+    let script = Workspace::load()?.root.join(".ci/run");
+    let status = std::process::Command::new("bash").arg(script).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

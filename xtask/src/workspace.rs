@@ -9,12 +9,16 @@ use serde_json::Value;
 /// The members of the workspace and where it stands.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
+    /// Where cargo builds.
+    #[cfg_attr(not(feature = "api"), expect(dead_code, reason = "only the snapshots of the API need it"))]
+    pub(crate) target: PathBuf,
     pub(crate) members: Vec<Member>,
 }
 
 /// One package of the workspace.
 pub(crate) struct Member {
     pub(crate) name: String,
+    pub(crate) version: String,
     pub(crate) folder: PathBuf,
     pub(crate) description: String,
     /// The packages that it names in its manifest, of every kind.
@@ -37,13 +41,16 @@ impl Workspace {
             let manifest = PathBuf::from(text(&package, "manifest_path").ok_or("a package without a manifest")?);
             members.push(Member {
                 name: text(&package, "name").ok_or("a package without a name")?,
+                version: text(&package, "version").unwrap_or_default(),
                 folder: manifest.parent().ok_or("a manifest without a folder")?.to_owned(),
                 description: text(&package, "description").unwrap_or_default(),
                 dependencies: list(&package, "dependencies").iter().filter_map(|it| text(it, "name")).collect(),
             });
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: text(&metadata, "workspace_root").ok_or("metadata without a root")?.into(), members })
+        let root: PathBuf = text(&metadata, "workspace_root").ok_or("metadata without a root")?.into();
+        let target = text(&metadata, "target_directory").map_or_else(|| root.join("target"), PathBuf::from);
+        Ok(Self { root, target, members })
     }
 
     /// The members below `crates/`: those that are published.
