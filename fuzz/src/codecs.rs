@@ -2,35 +2,63 @@
 
 use bytes::BytesMut;
 use std::net::SocketAddr;
-use unchoke_bencode::{DecodeLimits, OwnedValue, decode, decode_prefix};
+use unchoke_bencode::{DecodeLimits, OwnedValue, Tape, Value, decode};
 use unchoke_core::Bitfield;
 use unchoke_core::compact as peers;
 use unchoke_metainfo::magnet::MAX_MAGNET_LEN;
 use unchoke_metainfo::{MagnetLink, Metainfo};
 use unchoke_wire::{Codec, ExtendedHandshake, Handshake, Message};
 
-/// Bencode: canonical input encodes to itself, other input to something canonical with the same value, errors point into the input.
+/// Bencode: what strict limits take encodes to itself, other input to something canonical with the same value; errors point into the input;
+/// what the cursors say of spans is what is there; a tape that is used again gives the same.
 pub fn bencode(data: &[u8]) {
     let limits = DecodeLimits::default();
+    let strict = decode(data, &DecodeLimits::strict());
     let document = match decode(data, &limits) {
         Ok(document) => document,
         Err(error) => {
             assert!(error.offset() <= data.len(), "{error} points behind {} bytes", data.len());
-            if let Ok((prefix, end)) = decode_prefix(data, &limits) {
-                assert!(end < data.len(), "a prefix that is everything was refused: {error}");
-                assert_eq!(prefix.root().raw(), &data[..end]);
-            }
+            assert!(strict.is_err(), "only strict limits take it");
             return;
         }
     };
-    assert_eq!(document.root().raw(), data);
+    assert!(data.starts_with(document.root().raw()));
+    assert_eq!(document.is_canonical(), strict.is_ok());
     let value = OwnedValue::from(document.root());
     let encoded = value.encode();
     assert_eq!(document.is_canonical(), encoded == data);
-    match decode(&encoded, &limits) {
-        Ok(again) => assert!(again.is_canonical() && OwnedValue::from(again.root()) == value),
-        Err(error) => panic!("what was encoded does not decode: {error}"),
+    let mut tape = Tape::new();
+    for input in [data, &encoded, data] {
+        match tape.decode(input, &limits) {
+            Ok(again) => assert!(OwnedValue::from(again.root()) == value && again.root().raw().len() <= input.len()),
+            Err(error) => panic!("what was encoded does not decode: {error}"),
+        }
     }
+    assert!(decode(&encoded, &DecodeLimits::strict()).is_ok(), "what was encoded is not canonical");
+    spans(document.root(), data);
+}
+
+/// Values stand where they say, one after another.
+fn spans(value: Value<'_, '_>, input: &[u8]) {
+    let (start, raw) = (value.offset(), value.raw());
+    assert_eq!(input.get(start..start + raw.len()), Some(raw));
+    let mut at = start + 1;
+    if let Some(dict) = value.as_dict() {
+        for (key, item) in dict {
+            assert!(input.get(at..item.offset()).is_some_and(|before| before.ends_with(key)));
+            at = item.offset() + item.raw().len();
+            spans(item, input);
+        }
+    } else if let Some(list) = value.as_list() {
+        for item in list {
+            assert_eq!(item.offset(), at);
+            at += item.raw().len();
+            spans(item, input);
+        }
+    } else {
+        return;
+    }
+    assert_eq!(start + raw.len(), at + 1);
 }
 
 /// Torrent files: paths stay below the download folder, the files cover the torrent, and what is written reads the same.

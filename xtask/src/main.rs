@@ -46,7 +46,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "ci" => return ci(),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "interop" => return interop::interop(&arguments),
-        _ => return Err("usage: cargo xtask ci | layers | tidy | api [--check] | release-check | interop | bench-peers".into()),
+        _ => {
+            return Err(
+                "usage: cargo xtask ci | layers | tidy | api [--check] | release-check | interop | bench-peers".into()
+            );
+        }
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();

@@ -19,7 +19,8 @@ pub(crate) fn release_check() -> Result<ExitCode, Box<dyn Error>> {
     }
     drop(out);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).current_dir(&workspace.root).args(["package", "--workspace", "--locked"]).status()?;
+    let status =
+        Command::new(cargo).current_dir(&workspace.root).args(["package", "--workspace", "--locked"]).status()?;
     Ok(if status.success() && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

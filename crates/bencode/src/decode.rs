@@ -5,6 +5,7 @@
 use crate::document::{Document, DocumentRef};
 use crate::error::{Error, ErrorKind};
 use crate::fault::Faults;
+use crate::number::{MAX_DIGITS, integer};
 use crate::tape::{Kind, Level, MAX_DEPTH, MAX_TOKENS, Tape, Token};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -352,28 +353,6 @@ impl Decoder<'_, '_> {
         self.push(Token::string(narrow(start), self.depth(), narrow(header), narrow(length)), start)?;
         Ok((contents, end))
     }
-}
-
-/// Digits from which on an integer may not fit 64 bits with sign.
-const MAX_DIGITS: usize = 19;
-
-/// Reads an optional minus and digits; `None` if that does not fit.
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.len() < MAX_DIGITS {
-        let value = digits
-            .iter()
-            .fold(0_i64, |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0'))));
-        return Some(if negative { value.wrapping_neg() } else { value });
-    }
-    // Counted downwards, because the lowest integer has no positive counterpart.
-    let value = digits
-        .iter()
-        .try_fold(0_i64, |value, digit| value.checked_mul(10)?.checked_sub(i64::from(digit.wrapping_sub(b'0'))))?;
-    if negative { Some(value) } else { value.checked_neg() }
 }
 
 /// How many values there are from `at` to the end of what is open, as far as the input makes sense, but no more than `limit`.

@@ -1,7 +1,7 @@
 //! Decoded values: cursors that walk a tape over the input.
 
-use crate::decode::integer;
 use crate::fault::Faults;
+use crate::number::integer;
 use crate::tape::{Kind, Tape, Token};
 use core::fmt;
 

@@ -117,8 +117,37 @@ impl Encoder {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Puts the entries from number `first` on in order, and drops all but the last of those with the same key.
-    fn close_dict(&mut self, first: usize) {
+    /// Writes one byte that opens or closes something.
+    #[cfg(feature = "serde")]
+    pub(crate) fn mark(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
+    /// Opens a dictionary. The number is for [`close_dict`](Self::close_dict).
+    #[cfg(feature = "serde")]
+    pub(crate) fn open_dict(&mut self) -> usize {
+        self.out.push(b'd');
+        self.entries.len()
+    }
+
+    /// Takes the key of the last entry back, whose value was not written.
+    #[cfg(feature = "serde")]
+    pub(crate) fn take_key_back(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            self.out.truncate(entry.start);
+        }
+    }
+
+    /// Writes the key of an entry.
+    pub(crate) fn write_key(&mut self, key: &[u8]) {
+        let start = self.out.len();
+        self.write_bytes(key);
+        let key_end = self.out.len();
+        self.entries.push(Entry { start, key_start: key_end.saturating_sub(key.len()), key_end });
+    }
+
+    /// Puts the entries from number `first` on in order, drops all but the last of those with the same key, and closes the dictionary.
+    pub(crate) fn close_dict(&mut self, first: usize) {
         let entries = self.entries.get(first..).unwrap_or_default();
         let key = |entry: &Entry| self.out.get(entry.key_start..entry.key_end).unwrap_or_default();
         if !entries.is_sorted_by(|one, other| key(one) < key(other))
@@ -138,6 +167,7 @@ impl Encoder {
             self.out.append(&mut sorted);
         }
         self.entries.truncate(first);
+        self.out.push(b'e');
     }
 }
 
@@ -169,6 +199,14 @@ impl<'e> ValueEncoder<'e> {
         Written(PhantomData)
     }
 
+    /// Writes an integer that may be beyond what has a sign in 64 bits.
+    pub fn uint(self, value: u64) -> Written<'e> {
+        self.encoder.out.push(b'i');
+        self.encoder.write_number(value);
+        self.encoder.out.push(b'e');
+        Written(PhantomData)
+    }
+
     /// Writes a byte string.
     pub fn bytes(self, bytes: impl AsRef<[u8]>) -> Written<'e> {
         self.encoder.write_bytes(bytes.as_ref());
@@ -189,7 +227,6 @@ impl<'e> ValueEncoder<'e> {
         let first = self.encoder.entries.len();
         write(&mut DictEncoder { encoder: self.encoder });
         self.encoder.close_dict(first);
-        self.encoder.out.push(b'e');
         Written(PhantomData)
     }
 
@@ -241,11 +278,7 @@ pub struct DictEncoder<'e> {
 impl DictEncoder<'_> {
     /// Writes an entry.
     pub fn entry(&mut self, key: impl AsRef<[u8]>, write: impl for<'v> FnOnce(ValueEncoder<'v>) -> Written<'v>) {
-        let key = key.as_ref();
-        let start = self.encoder.out.len();
-        self.encoder.write_bytes(key);
-        let key_end = self.encoder.out.len();
-        self.encoder.entries.push(Entry { start, key_start: key_end.saturating_sub(key.len()), key_end });
+        self.encoder.write_key(key.as_ref());
         write(self.encoder.value());
     }
 

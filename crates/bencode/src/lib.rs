@@ -13,7 +13,11 @@ pub mod document;
 pub mod encode;
 pub mod error;
 pub mod fault;
+mod number;
 pub mod owned;
+mod pretty;
+#[cfg(feature = "serde")]
+pub mod serde;
 pub mod tape;
 
 pub use decode::{DecodeLimits, decode, decode_prefix};

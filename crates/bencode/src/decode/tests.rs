@@ -46,7 +46,8 @@ fn errors_tell_kind_and_offset() {
 #[test]
 fn faults_are_told_with_their_offsets_and_strict_limits_make_them_errors() {
     use ErrorKind::*;
-    let table: &[(&[u8], &[(ErrorKind, usize)])] = &[
+    type Row = (&'static [u8], &'static [(ErrorKind, usize)]);
+    let table: &[Row] = &[
         (b"i03e", &[(LeadingZero, 1)]),
         (b"i-03e", &[(LeadingZero, 2)]),
         (b"i00e", &[(LeadingZero, 1)]),
