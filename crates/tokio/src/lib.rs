@@ -11,4 +11,4 @@ mod tracker_server;
 
 pub use client::{Client, ClientBuilder, ClientError};
 pub use torrent::{AddTorrent, Torrent};
-pub use tracker_server::HttpTrackerServer;
+pub use tracker_server::{HttpTrackerServer, UdpTrackerServer};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{broadcast, watch};
 use unchoke_core::{DatagramProtocol as _, Path, Seed};
-use unchoke_swarm::{Event, PeerOrigin, TorrentKey};
+use unchoke_swarm::{Event, PeerOrigin, TorrentKey, TorrentState};
 use unchoke_tracker::http::{HttpEvent, HttpTracker};
 use unchoke_tracker::tiers::{DueAnnounce, Tiers};
 use unchoke_tracker::udp::{UdpConfig, UdpEvent, UdpTracker};
@@ -43,6 +43,17 @@ impl Announcer {
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.events.subscribe()));
         let Some(mut events) = events else { return };
+        // Before the check a seed would be announced as one who needs everything, and not corrected until the next interval.
+        while self.is_checking() && !self.tiers.is_stopped() {
+            tokio::select! {
+                _ = stop.changed() => self.tiers.handle_stop(),
+                happened = events.recv() => {
+                    if matches!(happened, Err(broadcast::error::RecvError::Closed)) {
+                        self.tiers.handle_stop();
+                    }
+                }
+            }
+        }
         while !self.tiers.is_stopped() {
             if let Some(due) = self.tiers.next(Instant::now()) {
                 // The announce under way is ended before anything else; its own limits bound it.
@@ -67,6 +78,11 @@ impl Announcer {
                 },
             }
         }
+    }
+
+    fn is_checking(&self) -> bool {
+        let stats = self.engine.read(|core| core.session.stats(self.torrent));
+        stats.is_some_and(|stats| stats.state == TorrentState::Checking)
     }
 
     /// Whether completing is news: a seed that has just been started has not completed anything (BEP 3).
