@@ -16,6 +16,7 @@ mod modules;
 mod tidy;
 mod tokens;
 mod tracker;
+mod transmission;
 mod workspace;
 
 /// What a check found wrong, one line each.
