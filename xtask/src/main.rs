@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::workspace::Workspace;
 
 mod bench_peers;
+mod fuzz;
 mod interop;
 mod lab;
 mod layers;
@@ -41,8 +42,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "layers" => LAYERS,
         "tidy" => TIDY,
         "bench-peers" => return bench_peers::bench_peers(&arguments),
+        "fuzz" => return fuzz::fuzz(&arguments),
         "interop" => return interop::interop(&arguments),
-        _ => return Err("usage: cargo xtask layers | tidy | interop | bench-peers".into()),
+        _ => return Err("usage: cargo xtask layers | tidy | fuzz | interop | bench-peers".into()),
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();
