@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::workspace::Workspace;
 
+mod api;
 mod bench_peers;
 mod fuzz;
 mod interop;
@@ -41,10 +42,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let checks = match task.as_str() {
         "layers" => LAYERS,
         "tidy" => TIDY,
+        "api" => return api::api(&arguments),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
         "interop" => return interop::interop(&arguments),
-        _ => return Err("usage: cargo xtask layers | tidy | fuzz | interop | bench-peers".into()),
+        _ => return Err("usage: cargo xtask layers | tidy | api | fuzz | interop | bench-peers".into()),
     };
     let workspace = Workspace::load()?;
     let mut out = std::io::stdout().lock();
