@@ -11,8 +11,8 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::lab::{EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path};
-use crate::tracker;
+use crate::lab::{EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path, value};
+use crate::tracker::{self, Protocol, Tracker};
 
 const NEEDED: [Needed; 1] = [("aria2c", &["--version"], "apt-get install --no-install-recommends aria2")];
 
@@ -31,6 +31,7 @@ struct Cost {
 struct Payload {
     data: PathBuf,
     torrent: PathBuf,
+    info_hash: String,
     output: PathBuf,
 }
 
@@ -49,16 +50,13 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
         return Err("--mib and --rounds must be at least 1".into());
     }
     fresh(lab.work.clone())?;
-    let payload = Payload {
-        data: lab.work.join("data"),
-        torrent: lab.work.join("payload.torrent"),
-        output: lab.work.join("output"),
-    };
-    generate(&payload.data.join("payload.bin"), u64::from(mib) << 20, 1)?;
+    let (data, torrent) = (lab.work.join("data"), lab.work.join("payload.torrent"));
+    generate(&data.join("payload.bin"), u64::from(mib) << 20, 1)?;
     let mut create = lab.ours("create");
-    create.arg(payload.data.join("payload.bin")).arg("--output").arg(&payload.torrent);
-    run(create.args(["--piece-length", "1048576", "--tracker", &format!("http://{TRACKER}/{SEED}/announce")]))?;
-    tracker::start(TRACKER)?;
+    create.arg(data.join("payload.bin")).arg("--output").arg(&torrent);
+    create.args(["--piece-length", "1048576", "--tracker", &tracker::announce_url(Protocol::Http)]);
+    let info_hash = run(&mut create)?.trim().to_owned();
+    let payload = Payload { data, torrent, info_hash, output: lab.work.join("output") };
     let mut costs = LEECHES.map(|_| Vec::new());
     for round in 0..rounds {
         for (leech, costs) in LEECHES.iter().zip(&mut costs) {
@@ -83,10 +81,13 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
 /// One download from a fresh seed, compared with the payload byte by byte.
 fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     fresh(payload.output.clone())?;
+    // It tells aria2 of the seed.
+    let _tracker = Tracker::Ours.start(lab, &lab.work, &payload.info_hash)?;
     let mut command = lab.script("libtorrent_peer.py");
     command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
     let mut seed = Running::start(&mut command, &lab.work.join("seed.log"))?;
     seed.printed("ready")?;
+    tracker::knows_a_seed(&payload.info_hash)?;
     let inner = match leech {
         "unchoke" => {
             let mut command = lab.ours("download");
@@ -124,10 +125,6 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     same(&payload.data.join(name), &payload.output.join(name), EmptyFiles::Demanded)?;
     fs::remove_dir_all(&payload.output)?;
     Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
-}
-
-fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
-    arguments.iter().skip_while(|it| *it != name).nth(1).map(String::as_str)
 }
 
 /// The middle value, or of two middle values the greater.
@@ -179,9 +176,6 @@ fn table(mib: u32, rounds: u32, costs: &[Cost; 3]) -> String {
 
 /// Where the seed listens.
 const SEED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 3), 6_900);
-
-/// Where the tracker listens that tells aria2 of the seed.
-const TRACKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 1), 6_969);
 
 #[cfg(test)]
 mod tests {
