@@ -17,6 +17,12 @@ pub(crate) const PROGRAMS: [Needed; 2] = [
 /// Starts a daemon with a configuration of its own in `folder` and waits until it takes commands.
 pub(crate) fn start(listen: SocketAddrV4, folder: &Path, data: &Path, log: &Path) -> Outcome<Running> {
     let mut daemon = Running::start(&mut command(listen, folder, data), log)?;
+    answers(&mut daemon)?;
+    Ok(daemon)
+}
+
+/// Waits until a daemon that has been started takes commands.
+pub(crate) fn answers(daemon: &mut Running) -> Outcome {
     let until = Instant::now() + LIMIT;
     while let Err(error) = remote(&["-si".as_ref()]) {
         daemon.alive()?;
@@ -25,7 +31,7 @@ pub(crate) fn start(listen: SocketAddrV4, folder: &Path, data: &Path, log: &Path
         }
         std::thread::sleep(TICK);
     }
-    Ok(daemon)
+    Ok(())
 }
 
 /// The command that runs a daemon.
