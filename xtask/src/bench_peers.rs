@@ -1,7 +1,8 @@
-//! `cargo xtask bench-peers`: does our downloader keep up with libtorrent's and aria2's, and what does it cost?
+//! `cargo xtask bench-peers`: does our downloader keep up with those of others, and what does it cost?
 //!
 //! One torrent, one seed (libtorrent, which takes its data for verified), loopback. The downloaders take turns, so that a
-//! change in the machine's load meets all of them.
+//! change in the machine's load meets all of them. Transmission waits for its own timers for most of a download, so it has a
+//! smaller payload and a row to itself.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,13 +12,22 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::lab::{EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, run, same, script_path};
-use crate::tracker;
+use crate::lab::{
+    EmptyFiles, Lab, Needed, Outcome, Running, fresh, generate, is_inside, run, same, script_path, value,
+};
+use crate::tracker::{self, Protocol, Tracker};
+use crate::transmission;
 
 const NEEDED: [Needed; 1] = [("aria2c", &["--version"], "apt-get install --no-install-recommends aria2")];
 
 /// The downloaders; the ratios are against the second.
-const LEECHES: [&str; 3] = ["unchoke", "libtorrent", "aria2"];
+const LEECHES: [&str; 4] = ["unchoke", "libtorrent", "aria2", "rqbit"];
+
+/// What Transmission downloads, in MiB, and how often at most.
+const TRANSMISSION: (u32, u32) = (64, 3);
+
+/// The release that the figures in the documentation are of.
+const RQBIT: &str = "9.1.0";
 
 /// What one download cost.
 #[derive(Clone, Copy)]
@@ -31,16 +41,21 @@ struct Cost {
 struct Payload {
     data: PathBuf,
     torrent: PathBuf,
+    info_hash: String,
     output: PathBuf,
 }
 
-/// Runs `--rounds N` (3) rounds over `--mib N` (2048); `--work DIR` holds the payload twice; `--json` for programs.
+/// Runs `--rounds N` (3) rounds over `--mib N` (2048); `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
+/// rqbit if it is missing.
 pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     let mut lab = Lab::new("bench-peers")?;
     if let Some(folder) = value(arguments, "--work") {
         lab.work = Path::new(folder).join("bench-peers");
     }
-    if let Some(code) = lab.enter(arguments, &NEEDED)? {
+    if !is_inside(arguments) {
+        demand_rqbit(&lab, arguments.iter().any(|it| it == "--install"))?;
+    }
+    if let Some(code) = lab.enter(arguments, &[&transmission::PROGRAMS[..], &NEEDED].concat())? {
         return Ok(code);
     }
     let mib = value(arguments, "--mib").map_or(Ok(2_048), str::parse::<u32>)?;
@@ -49,16 +64,7 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
         return Err("--mib and --rounds must be at least 1".into());
     }
     fresh(lab.work.clone())?;
-    let payload = Payload {
-        data: lab.work.join("data"),
-        torrent: lab.work.join("payload.torrent"),
-        output: lab.work.join("output"),
-    };
-    generate(&payload.data.join("payload.bin"), u64::from(mib) << 20, 1)?;
-    let mut create = lab.ours("create");
-    create.arg(payload.data.join("payload.bin")).arg("--output").arg(&payload.torrent);
-    run(create.args(["--piece-length", "1048576", "--tracker", &format!("http://{TRACKER}/{SEED}/announce")]))?;
-    tracker::start(TRACKER)?;
+    let payload = payload(&lab, "data", mib)?;
     let mut costs = LEECHES.map(|_| Vec::new());
     for round in 0..rounds {
         for (leech, costs) in LEECHES.iter().zip(&mut costs) {
@@ -66,27 +72,64 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
         }
     }
     fs::remove_dir_all(&payload.data)?;
-    let medians = costs.map(|costs| Cost {
-        wall_s: median(costs.iter().map(|it| it.wall_s)),
-        cpu_s: median(costs.iter().map(|it| it.cpu_s)),
-        rss_mib: median(costs.iter().map(|it| it.rss_mib)),
-    });
+    let small = self::payload(&lab, "small", TRANSMISSION.0)?;
+    let mut waits = Vec::new();
+    for round in 0..rounds.min(TRANSMISSION.1) {
+        let cost = download(&lab, &small, "transmission");
+        waits.push(cost.map_err(|error| format!("transmission, round {round}: {error}"))?);
+    }
+    fs::remove_dir_all(&small.data)?;
+    let (medians, waits) = (costs.map(|costs| medians(&costs)), medians(&waits));
     let report = if arguments.iter().any(|it| it == "--json") {
-        as_json(mib, rounds, &medians).to_string()
+        as_json(mib, rounds, &medians, &waits).to_string()
     } else {
-        table(mib, rounds, &medians)
+        table(mib, rounds, &medians, &waits)
     };
     writeln!(std::io::stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Fails with the command that installs rqbit, or runs it.
+fn demand_rqbit(lab: &Lab, install: bool) -> Outcome {
+    if run(Command::new(rqbit(lab)).arg("--version")).is_ok() {
+        return Ok(());
+    }
+    let root = lab.target.join("peers/rqbit");
+    if !install {
+        let root = root.display();
+        let command = format!("cargo install rqbit --version {RQBIT} --locked --root {root}");
+        return Err(format!("rqbit is missing: {command}, or --install; it takes some minutes").into());
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["install", "rqbit", "--version", RQBIT, "--locked", "--root"]).arg(root);
+    run(&mut cargo).map(drop)
+}
+
+fn rqbit(lab: &Lab) -> PathBuf {
+    lab.target.join("peers/rqbit/bin/rqbit")
+}
+
+/// Content of this size and its torrent, which names the tracker.
+fn payload(lab: &Lab, name: &str, mib: u32) -> Outcome<Payload> {
+    let (data, torrent) = (lab.work.join(name), lab.work.join(format!("{name}.torrent")));
+    generate(&data.join("payload.bin"), u64::from(mib) << 20, 1)?;
+    let mut create = lab.ours("create");
+    create.arg(data.join("payload.bin")).arg("--output").arg(&torrent);
+    create.args(["--piece-length", "1048576", "--tracker", &tracker::announce_url(Protocol::Http)]);
+    let info_hash = run(&mut create)?.trim().to_owned();
+    Ok(Payload { data, torrent, info_hash, output: lab.work.join("output") })
+}
+
 /// One download from a fresh seed, compared with the payload byte by byte.
 fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     fresh(payload.output.clone())?;
+    // It tells aria2 and Transmission of the seed.
+    let _tracker = Tracker::Ours.start(lab, &lab.work, &payload.info_hash)?;
     let mut command = lab.script("libtorrent_peer.py");
     command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
     let mut seed = Running::start(&mut command, &lab.work.join("seed.log"))?;
     seed.printed("ready")?;
+    tracker::knows_a_seed(&payload.info_hash)?;
     let inner = match leech {
         "unchoke" => {
             let mut command = lab.ours("download");
@@ -100,6 +143,17 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
             command.args(["10.77.0.4:6900", &SEED.to_string()]);
             command
         }
+        "rqbit" => {
+            let mut command = Command::new(rqbit(lab));
+            command.args(["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward", "--disable-trackers"]);
+            command.args(["--http-api-listen-addr", "127.0.0.1:9092", "-v", "error", "download", "--exit-on-finish"]);
+            command.args(["--initial-peers", &SEED.to_string(), "-o"]).arg(&payload.output).arg(&payload.torrent);
+            command
+        }
+        "transmission" => {
+            let folder = fresh(lab.work.join("transmission"))?;
+            transmission::command(SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 6), 6_900), &folder, &payload.output)
+        }
         _ => {
             let mut command = Command::new("aria2c");
             command.args(["--no-conf=true", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
@@ -112,7 +166,15 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     let log = lab.work.join(format!("{leech}.log"));
     let mut command = Command::new(lab.python());
     command.arg(script_path("measure.py")).arg(inner.get_program()).args(inner.get_args());
+    // Nobody's own settings.
+    command.env("HOME", &lab.work).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
     let mut measured = Running::start(&mut command, &log)?;
+    if leech == "transmission" {
+        transmission::answers(&mut measured)?;
+        transmission::add(payload.torrent.as_os_str(), &payload.output)?;
+        transmission::is_complete()?;
+        transmission::exit()?;
+    }
     measured.ended()?;
     let output = measured.output()?;
     let cost: Value = serde_json::from_str(output.lines().last().unwrap_or_default())?;
@@ -126,15 +188,19 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
 }
 
-fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
-    arguments.iter().skip_while(|it| *it != name).nth(1).map(String::as_str)
-}
-
 /// The middle value, or of two middle values the greater.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values = values.collect::<Vec<_>>();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn medians(costs: &[Cost]) -> Cost {
+    Cost {
+        wall_s: median(costs.iter().map(|it| it.wall_s)),
+        cpu_s: median(costs.iter().map(|it| it.cpu_s)),
+        rss_mib: median(costs.iter().map(|it| it.rss_mib)),
+    }
 }
 
 fn throughput(mib: u32, cost: &Cost) -> f64 {
@@ -145,21 +211,24 @@ fn cpu_per_gib(mib: u32, cost: &Cost) -> f64 {
     cost.cpu_s * 1024.0 / f64::from(mib)
 }
 
-fn as_json(mib: u32, rounds: u32, costs: &[Cost; 3]) -> Value {
-    let rows = LEECHES.iter().zip(costs).map(|(leech, cost)| {
+fn as_json(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> Value {
+    let row = |leech: &str, mib: u32, cost: &Cost| {
         json!({
             "leech": leech,
+            "mib": mib,
             "wall_s": cost.wall_s,
             "mib_per_s": throughput(mib, cost),
             "cpu_s_per_gib": cpu_per_gib(mib, cost),
             "rss_mib": cost.rss_mib,
         })
-    });
-    json!({ "mib": mib, "rounds": rounds, "seed": "libtorrent", "leeches": rows.collect::<Vec<_>>() })
+    };
+    let mut rows = LEECHES.iter().zip(costs).map(|(leech, cost)| row(leech, mib, cost)).collect::<Vec<_>>();
+    rows.push(row("transmission", TRANSMISSION.0, transmission));
+    json!({ "mib": mib, "rounds": rounds, "seed": "libtorrent", "leeches": rows })
 }
 
-fn table(mib: u32, rounds: u32, costs: &[Cost; 3]) -> String {
-    let [_, base, _] = costs;
+fn table(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> String {
+    let [_, base, ..] = costs;
     let mut text = format!(
         "{mib} MiB from one libtorrent seed over loopback, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
          | leech | MiB/s | CPU s/GiB | peak RSS, MiB |\n| --- | --- | --- | --- |"
@@ -174,14 +243,20 @@ fn table(mib: u32, rounds: u32, costs: &[Cost; 3]) -> String {
             cost.rss_mib / base.rss_mib,
         ));
     }
+    let (small, most) = TRANSMISSION;
+    let (speed, cpu) = (throughput(small, transmission), cpu_per_gib(small, transmission));
+    text.push_str(&format!(
+        "\n| transmission * | {speed:.0} | {cpu:.2} | {:.0} |\n\n\
+         \\* {small} MiB, {} rounds: it waits for its own timers, {:.0} s from start to end, so its row is not to be compared.",
+        transmission.rss_mib,
+        rounds.min(most),
+        transmission.wall_s,
+    ));
     text
 }
 
 /// Where the seed listens.
 const SEED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 3), 6_900);
-
-/// Where the tracker listens that tells aria2 of the seed.
-const TRACKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 1), 6_969);
 
 #[cfg(test)]
 mod tests {
@@ -195,7 +270,9 @@ mod tests {
     #[test]
     fn the_table_tells_rates_and_ratios() {
         let cost = |wall_s, cpu_s| Cost { wall_s, cpu_s, rss_mib: 10.0 };
-        let text = table(2_048, 3, &[cost(2.0, 1.0), cost(4.0, 2.0), cost(8.0, 2.0)]);
+        let costs = [cost(2.0, 1.0), cost(4.0, 2.0), cost(8.0, 2.0), cost(4.0, 4.0)];
+        let text = table(2_048, 3, &costs, &cost(16.0, 0.5));
         assert!(text.contains("| unchoke | 1024 (2.00) | 0.50 (0.50) | 10 (1.00) |"), "{text}");
+        assert!(text.contains("| transmission * | 4 | 8.00 | 10 |\n\n\\* 64 MiB, 3 rounds"), "{text}");
     }
 }

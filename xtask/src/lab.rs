@@ -33,27 +33,35 @@ impl Lab {
         Ok(Self { work: target.join(name), target })
     }
 
-    /// Builds our programs and starts this one again, with the same arguments, in a network of its own.
-    ///
-    /// Returns `None` when already inside, with the addresses up.
-    pub(crate) fn enter(&self, arguments: &[String], needed: &[Needed]) -> Outcome<Option<ExitCode>> {
-        if arguments.iter().any(|it| it == INSIDE) {
-            run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-            for host in 1..=9 {
-                run(Command::new("ip").args(["addr", "add", &format!("10.77.0.{host}/32"), "dev", "lo"]))?;
-            }
-            return Ok(None);
-        }
+    /// Demands the tools and `needed`, and builds our programs.
+    pub(crate) fn prepare(&self, needed: &[Needed]) -> Outcome {
         self.require(needed)?;
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo).args(["build", "--release", "--quiet", "-p", "unchoke-examples", "--examples"]))?;
+        Ok(())
+    }
+
+    /// This program with these arguments, in a network of its own, where it is to call [`raise`].
+    pub(crate) fn inside(arguments: &[String]) -> Outcome<Command> {
         let mut command = Command::new("unshare");
         // As root a user namespace would only take rights away from the peers.
         if !is_root()? {
             command.arg("--map-root-user");
         }
         command.args(["--net", "--fork", "--kill-child"]).arg(std::env::current_exe()?).args(arguments).arg(INSIDE);
-        let status = command.status()?;
+        Ok(command)
+    }
+
+    /// Prepares and starts this program again, with the same arguments, in a network of its own.
+    ///
+    /// Returns `None` when already inside, with the addresses up.
+    pub(crate) fn enter(&self, arguments: &[String], needed: &[Needed]) -> Outcome<Option<ExitCode>> {
+        if is_inside(arguments) {
+            raise()?;
+            return Ok(None);
+        }
+        self.prepare(needed)?;
+        let status = Self::inside(arguments)?.status()?;
         Ok(Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
     }
 
@@ -91,6 +99,25 @@ impl Lab {
     pub(crate) fn python(&self) -> PathBuf {
         self.target.join("peers/venv/bin/python")
     }
+}
+
+/// Whether the program is in a network of its own.
+pub(crate) fn is_inside(arguments: &[String]) -> bool {
+    arguments.iter().any(|it| it == INSIDE)
+}
+
+/// Gives the network its addresses, 10.77.0.1 to 10.77.0.9.
+pub(crate) fn raise() -> Outcome {
+    run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    for host in 1..=9 {
+        run(Command::new("ip").args(["addr", "add", &format!("10.77.0.{host}/32"), "dev", "lo"]))?;
+    }
+    Ok(())
+}
+
+/// The argument after `name`.
+pub(crate) fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    arguments.iter().skip_while(|it| *it != name).nth(1).map(String::as_str)
 }
 
 /// Where one of the scripts in `xtask/peers` is.

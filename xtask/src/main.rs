@@ -3,13 +3,14 @@
 
 use std::error::Error;
 use std::io::Write as _;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::workspace::Workspace;
 
 mod api;
 mod bench_peers;
+mod fuzz;
 mod interop;
 mod lab;
 mod layers;
@@ -18,6 +19,7 @@ mod release;
 mod tidy;
 mod tokens;
 mod tracker;
+mod transmission;
 mod workspace;
 
 /// What a check found wrong, one line each.
@@ -35,20 +37,24 @@ const TIDY: &[Check] = &[
     ("tests named in docs", tidy::named_tests),
 ];
 
+const RELEASE: &[Check] =
+    &[("papers of each crate", release::papers), ("each package builds by itself", release::packages)];
+
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let task = arguments.first().cloned().unwrap_or_default();
     let checks = match task.as_str() {
         "layers" => LAYERS,
         "tidy" => TIDY,
-        "api" => return api::api(&arguments),
-        "release-check" => return release::release_check(),
+        "release-check" => RELEASE,
         "ci" => return ci(),
+        "api" => return api::api(&arguments),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
+        "fuzz" => return fuzz::fuzz(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api [--check] | release-check | interop | bench-peers".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | bench-peers".into()
             );
         }
     };
@@ -68,9 +74,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// All that must hold before a change lands.
+/// Runs everything that must hold before a change lands.
 fn ci() -> Result<ExitCode, Box<dyn Error>> {
-    let script = Workspace::load()?.root.join(".ci/run");
-    let status = std::process::Command::new("bash").arg(script).status()?;
+    let status = Command::new(Workspace::load()?.root.join(".ci/run")).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,63 +1,67 @@
-//! What must hold before the crates are published.
+//! `cargo xtask release-check`: whether each crate could be published as it stands.
 
-use crate::workspace::Workspace;
 use std::error::Error;
-use std::io::Write as _;
-use std::process::{Command, ExitCode};
 
-/// `cargo xtask release-check`: the manifests, the changelog, and a dry run that builds each crate from its package.
-pub(crate) fn release_check() -> Result<ExitCode, Box<dyn Error>> {
-    let workspace = Workspace::load()?;
+use crate::Findings;
+use crate::workspace::{Member, Workspace, cargo};
+
+/// Checks what a registry and its readers want to know of each crate.
+pub(crate) fn papers(workspace: &Workspace) -> Result<Findings, Box<dyn Error>> {
     let changelog = std::fs::read_to_string(workspace.root.join("CHANGELOG.md"))?;
-    let mut out = std::io::stdout().lock();
-    let mut failed = false;
-    for member in workspace.crates() {
-        for missing in missing(member, &changelog) {
-            failed = true;
-            writeln!(out, "{} {}: {missing}", member.name, member.version)?;
-        }
-    }
-    drop(out);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).current_dir(&workspace.root).args(["package", "--workspace", "--locked"]).status()?;
-    Ok(if status.success() && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(workspace.crates().flat_map(|member| missing(member, &changelog)).collect())
 }
 
-/// What a crate lacks that its users look for.
-fn missing(member: &crate::workspace::Member, changelog: &str) -> Vec<String> {
-    let mut missing = Vec::new();
+/// Packs every crate and builds it from its package alone, as a user would get it.
+pub(crate) fn packages(workspace: &Workspace) -> Result<Findings, Box<dyn Error>> {
+    let mut arguments = vec!["package", "--locked", "--quiet"];
+    arguments.extend(workspace.crates().flat_map(|member| ["-p", member.name.as_str()]));
+    Ok(cargo(&workspace.root, &arguments)
+        .err()
+        .map(|error| error.to_string().trim_end().to_owned())
+        .into_iter()
+        .collect())
+}
+
+fn missing(member: &Member, changelog: &str) -> Findings {
+    let Member { name, version, .. } = member;
+    let mut findings = Vec::new();
     for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         if !member.folder.join(file).is_file() {
-            missing.push(format!("no {file}"));
+            findings.push(format!("{name} has no {file}"));
         }
     }
     if member.description.is_empty() {
-        missing.push("no description".to_owned());
+        findings.push(format!("{name} has no description"));
     }
-    // Crates are versioned on their own, so a release of one is told as `## [unchoke-wire 0.2.0] - date`.
-    let heading = format!("## [{} {}]", member.name, member.version);
-    if !changelog.lines().any(|line| line.starts_with(&heading)) {
-        missing.push(format!("CHANGELOG.md has no `{heading}`"));
+    if member.license.is_empty() {
+        findings.push(format!("{name} names no licence"));
     }
-    missing
+    if !is_told(changelog, name, version) {
+        findings.push(format!("CHANGELOG.md says nothing of `{name}` {version}"));
+    }
+    findings
+}
+
+/// Whether the text has the name in backquotes and then the version, whole.
+fn is_told(changelog: &str, name: &str, version: &str) -> bool {
+    let needle = format!("`{name}` {version}");
+    changelog.match_indices(&needle).any(|(at, _)| {
+        let rest = changelog.get(at + needle.len()..).unwrap_or_default();
+        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '+')
+            && !rest.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Member;
 
     #[test]
-    fn a_release_wants_its_own_heading_in_the_changelog() {
-        let member = Member {
-            name: "unchoke-wire".to_owned(),
-            version: "0.2.0".to_owned(),
-            folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wire").into(),
-            description: "d".to_owned(),
-            dependencies: Vec::new(),
-        };
-        assert_eq!(missing(&member, "## [unchoke-wire 0.1.0]"), ["CHANGELOG.md has no `## [unchoke-wire 0.2.0]`"]);
-        assert!(missing(&member, "# Changelog\n## [unchoke-wire 0.2.0] - 2026-12-01").is_empty());
+    fn another_version_or_another_crate_is_not_this_one() {
+        let text = "- `unchoke-core` 0.1.0: hashes.\n- `unchoke` 0.2.1-rc.1: more.";
+        assert!(is_told(text, "unchoke-core", "0.1.0"));
+        assert!(!is_told(text, "unchoke-core", "0.1"));
+        assert!(!is_told(text, "unchoke", "0.2.1"));
+        assert!(!is_told(text, "unchoke", "0.1.0"));
     }
 }

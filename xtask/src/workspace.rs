@@ -21,6 +21,7 @@ pub(crate) struct Member {
     pub(crate) version: String,
     pub(crate) folder: PathBuf,
     pub(crate) description: String,
+    pub(crate) license: String,
     /// The packages that it names in its manifest, of every kind.
     pub(crate) dependencies: Vec<String>,
 }
@@ -41,8 +42,9 @@ impl Workspace {
             let manifest = PathBuf::from(text(&package, "manifest_path").ok_or("a package without a manifest")?);
             members.push(Member {
                 name: text(&package, "name").ok_or("a package without a name")?,
-                version: text(&package, "version").unwrap_or_default(),
                 folder: manifest.parent().ok_or("a manifest without a folder")?.to_owned(),
+                version: text(&package, "version").unwrap_or_default(),
+                license: text(&package, "license").unwrap_or_default(),
                 description: text(&package, "description").unwrap_or_default(),
                 dependencies: list(&package, "dependencies").iter().filter_map(|it| text(it, "name")).collect(),
             });

@@ -3,8 +3,12 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
 
+mod lanes;
+
 use sha1::Digest as _;
 use std::fmt;
+
+pub use lanes::{Sha1Pair, Sha256Pair, sha1_each, sha256_each};
 
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {

@@ -62,6 +62,7 @@ impl Storage for FileStorage {
                 files: StateFiles::new(&self.root, &info.info_hashes(), pieces),
                 committed: Bitfield::new(pieces),
                 dirty: BTreeSet::new(),
+                suspects: Bitfield::new(pieces),
                 durable: Bitfield::new(pieces),
                 doubtful: false,
             }),
@@ -94,6 +95,8 @@ struct State {
     committed: Bitfield,
     /// Files written to since the last sync.
     dirty: BTreeSet<usize>,
+    /// Pieces that an earlier run may have left and that have not been hashed since.
+    suspects: Bitfield,
     /// Committed pieces that resume data names.
     durable: Bitfield,
     /// A sync has failed: what is committed and not durable must be written anew before the next.
@@ -249,6 +252,9 @@ impl TorrentStorage for FileTorrent {
             state.committed.insert(*piece);
             state.durable.insert(*piece);
         }
+        for piece in &recovered.suspects {
+            state.suspects.insert(*piece);
+        }
         Ok(recovered)
     }
 
@@ -292,6 +298,7 @@ impl TorrentStorage for FileTorrent {
             state.files.append(piece).map_err(self.fault(Path::new(state::FOLDER)))?;
         }
         state.committed.insert(piece);
+        state.suspects.remove(piece);
         Ok(())
     }
 
@@ -324,8 +331,8 @@ impl TorrentStorage for FileTorrent {
             state.doubtful = true;
             return Err(error);
         }
-        // What was discarded meanwhile is not named, and what was committed meanwhile stays in the journal.
-        let (mut durable, mut since) = (before.clone(), Bitfield::new(before.len()));
+        // What was discarded meanwhile is not named. What was committed meanwhile stays in the journal, and so does what is still to be hashed.
+        let (mut durable, mut since) = (before.clone(), state.suspects.clone());
         before.iter().filter(|piece| !state.committed.contains(*piece)).for_each(|piece| {
             durable.remove(piece);
         });
@@ -340,6 +347,7 @@ impl TorrentStorage for FileTorrent {
     fn discard(&self, piece: PieceIndex) -> Result<(), StorageError> {
         let mut state = self.state();
         state.committed.remove(piece);
+        state.suspects.remove(piece);
         state.durable.remove(piece);
         Ok(())
     }

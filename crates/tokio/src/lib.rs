@@ -18,4 +18,4 @@ pub use client::{Client, ClientBuilder, ClientError};
 pub use error::{AnnounceError, TlsError};
 pub use torrent::{AddTorrent, Torrent};
 pub use tracker_report::{AnnounceOutcome, TrackerAnswer, TrackerReport, TrackerStatus};
-pub use tracker_server::HttpTrackerServer;
+pub use tracker_server::{HttpTrackerServer, UdpTrackerServer};

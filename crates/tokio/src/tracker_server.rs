@@ -1,4 +1,4 @@
-//! A tracker of one's own, over HTTP.
+//! A tracker of one's own, over HTTP and UDP.
 
 use crate::stream::{self, StreamError};
 use bytes::BytesMut;
@@ -6,22 +6,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use unchoke_core::Seed;
 use unchoke_tracker::TrackerError;
 use unchoke_tracker::http::{HttpServerConnection, ServerRequest};
 use unchoke_tracker::server::TrackerServer;
+use unchoke_tracker::udp::UdpServer;
 
 /// Connections served at a time; more wait.
 const MAX_CONNECTIONS: usize = 512;
-/// The wait after the system refused to accept a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// The wait after the system refused to accept a connection or to read a datagram.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The longest request that is read: a scrape of as many torrents as BEP 15 allows is shorter.
+const DATAGRAM: usize = 2048;
 
 /// An HTTP tracker that runs until it is dropped.
 #[derive(Debug)]
 pub struct HttpTrackerServer {
     local: SocketAddr,
+    table: Arc<Mutex<TrackerServer>>,
     _tasks: JoinSet<()>,
 }
 
@@ -33,15 +37,74 @@ impl HttpTrackerServer {
     pub async fn bind(address: SocketAddr, seed: Seed) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
+        let table = Arc::new(Mutex::new(TrackerServer::new(seed)));
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, Arc::new(Mutex::new(TrackerServer::new(seed)))));
-        Ok(Self { local, _tasks: tasks })
+        tasks.spawn(serve(listener, Arc::clone(&table)));
+        Ok(Self { local, table, _tasks: tasks })
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
     }
 
     /// The address to announce to.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/announce", self.local)
+    }
+}
+
+/// The UDP side of an [`HttpTrackerServer`], with its table: who announces over one protocol is told to those who ask over the other
+/// ([BEP 15]). It runs until it is dropped.
+///
+/// [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
+#[derive(Debug)]
+pub struct UdpTrackerServer {
+    local: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl UdpTrackerServer {
+    /// Answers datagrams at `address` out of the table of `tracker`. The number of the port may be that of `tracker`.
+    ///
+    /// `seed` is what connection ids are made from: a client that knew it could announce addresses that are not its own.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn beside(tracker: &HttpTrackerServer, address: SocketAddr, seed: &Seed) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        let local = socket.local_addr()?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_datagrams(socket, UdpServer::new(Instant::now(), seed), Arc::clone(&tracker.table)));
+        Ok(Self { local, _tasks: tasks })
+    }
+
+    /// The address to announce to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("udp://{}/announce", self.local)
+    }
+}
+
+async fn serve_datagrams(socket: UdpSocket, server: UdpServer, table: Arc<Mutex<TrackerServer>>) {
+    let mut request = vec![0; DATAGRAM];
+    loop {
+        let Ok((length, from)) = socket.recv_from(&mut request).await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let now = Instant::now();
+        let answer = {
+            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.handle_timeout(now);
+            server.answer(now, from, request.get(..length).unwrap_or_default(), &mut table)
+        };
+        if let Some(answer) = answer {
+            // A client that hears nothing asks again.
+            let _ = socket.send_to(&answer, from).await;
+        }
     }
 }
 
@@ -57,7 +120,7 @@ async fn serve(listener: TcpListener, server: Arc<Mutex<TrackerServer>>) {
                         let _ = answer(stream, from, &server).await;
                     });
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
             },
             Some(_) = running.join_next() => {}
         }

@@ -86,7 +86,7 @@ impl TrackerServer {
     }
 
     /// Takes an announce that came from `from` (its port is that of the connection, not the peer's) and answers it with a
-    /// random sample of the others. Seeds are not told to seeds, and those that stop are told nobody.
+    /// random sample of the others. Seeds are told to seeds at their start only, and those that stop are told nobody.
     ///
     /// # Errors
     /// [`ServerError`] if the peer cannot be taken.
@@ -133,9 +133,11 @@ impl TrackerServer {
             let asked = request.num_want.map_or(self.config.default_peers, |count| count as usize);
             let want = asked.min(self.config.max_answer).min(MAX_PEERS);
             let oldest = now.checked_sub(self.config.interval.saturating_mul(2));
+            // Who starts with a magnet link does not know yet how much is left, and some say nothing is.
+            let needs_nothing = request.left == 0 && request.event != Some(AnnounceEvent::Started);
             response.peers = swarm.sample(&mut self.rng, want, |peer| {
                 let is_alive = oldest.is_none_or(|oldest| peer.heard >= oldest);
-                is_alive && peer.address != address && !(peer.is_seeder && request.left == 0)
+                is_alive && peer.address != address && !(peer.is_seeder && needs_nothing)
             });
         }
         Ok(response)
@@ -273,6 +275,17 @@ mod tests {
         assert_eq!((reply.seeders, reply.leechers), (Some(1), Some(1)));
         assert_eq!(server.announce(now, &request(3, 0), from(3)).unwrap().peers, ["192.0.2.2:2".parse().unwrap()]);
         assert_eq!(server.peer_count(), 3);
+    }
+
+    #[test]
+    fn who_starts_with_nothing_left_may_hold_a_magnet_link_and_is_told_of_seeds() {
+        let (mut server, now) = (server(ServerConfig::default()), Instant::now());
+        let seed: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        server.announce(now, &request(1, 0), from(1)).unwrap();
+        let mut magnet = request(2, 0);
+        magnet.event = Some(AnnounceEvent::Started);
+        assert_eq!(server.announce(now, &magnet, from(2)).unwrap().peers, [seed]);
+        assert_eq!(server.announce(now, &request(2, 0), from(2)).unwrap().peers, []);
     }
 
     #[test]

@@ -110,6 +110,26 @@ fn after_a_failed_sync_everything_is_written_anew_or_not_vouched_for() {
 }
 
 #[test]
+fn a_sync_in_the_middle_of_a_check_forgets_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 200_000)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let store = open();
+    info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    std::fs::remove_dir_all(root.path().join(state::FOLDER)).unwrap();
+    let checking = open();
+    assert_eq!(checking.recover().unwrap().suspects.len(), 7);
+    for piece in [0, 1].map(PieceIndex) {
+        let work = DiskWork::Check { piece, expected: info.piece_hash(piece).unwrap(), digests: false };
+        assert!(matches!(run(checking.as_ref(), info.geometry(), &work), DiskOutcome::Verified { .. }));
+    }
+    checking.sync().unwrap();
+    let recovered = open().recover().unwrap();
+    assert_eq!(recovered.verified, [0, 1].map(PieceIndex));
+    assert_eq!(recovered.suspects, [2, 3, 4, 5, 6].map(PieceIndex));
+}
+
+#[test]
 fn what_was_deleted_is_not_vouched_for() {
     let root = tempfile::tempdir().unwrap();
     let info = info("t", &[("a", 65_536), ("b", 65_536)]);

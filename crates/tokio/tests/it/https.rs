@@ -117,7 +117,7 @@ async fn peers_are_found_through_a_tracker_over_https() {
     let plain = server.url().trim_start_matches("http://").trim_end_matches("/announce").parse().unwrap();
     let Identity { acceptor, certificate } = identity("127.0.0.1");
     let url = in_front_of(plain, acceptor).await;
-    found_through(url, || trusting(&certificate)).await;
+    found_through(url.clone(), url, || trusting(&certificate)).await;
 }
 
 #[tokio::test]

@@ -10,16 +10,14 @@ use gate::{Gate, Gated};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use unchoke_core::{InfoHashes, Seed, Sha1Hash};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, MemoryStorage, create};
 use unchoke_tokio::{
     AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TrackerAnswer,
-    TrackerReport,
+    TrackerReport, UdpTrackerServer,
 };
-use unchoke_tracker::server::TrackerServer;
-use unchoke_tracker::udp::UdpServer;
 
 fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -120,19 +118,53 @@ async fn answer(torrent: &Torrent, tracker: usize) -> Result<TrackerAnswer, Arc<
     report.trackers[tracker].last.clone().unwrap().result
 }
 
-/// A seed that announces to a tracker, and whether a downloader that knows only the tracker finds it.
-async fn found_through(tracker: String, builder: impl Fn() -> ClientBuilder) {
+/// What the tracker says of the seeds and the downloaders of a torrent.
+async fn scrape(tracker: &HttpTrackerServer, metainfo: &Metainfo) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(tracker.local_addr()).await.unwrap();
+    let hash = metainfo.info_hashes().to_string();
+    let digits: Vec<char> = hash.chars().collect();
+    let query: String = digits.chunks(2).map(|pair| format!("%{}{}", pair[0], pair[1])).collect();
+    let request = format!("GET /scrape?info_hash={query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_is_announced_as_a_seed_from_the_start() {
+    let from = tempfile::tempdir().unwrap();
+    let metainfo = content(from.path());
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    let seed = Client::builder().listen(local()).build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.url()]);
+    seed.add(add).await.unwrap();
+    let first = async {
+        loop {
+            let answer = scrape(&tracker, &metainfo).await;
+            if answer.contains("completei1e") {
+                return answer;
+            }
+        }
+    };
+    let answer = within(first).await;
+    assert!(answer.contains("8:completei1e") && answer.contains("10:incompletei0e"), "{answer}");
+}
+
+/// Whether a downloader that announces to one URL of a tracker finds a seed that announces to another.
+async fn found_through(seeds: String, downloads: String, builder: impl Fn() -> ClientBuilder) {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let metainfo = content(from.path());
     let seed = builder().listen(local()).build().await.unwrap();
-    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([tracker.clone()]);
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([seeds]);
     let seeded = seed.add(add).await.unwrap();
     assert!(seeded.completed().await);
     // Whoever is told of nobody asks again in half an hour, so the tracker must know the seed first.
     assert!(answer(&seeded, 0).await.is_ok());
     let leech = builder().listen(local()).build().await.unwrap();
     let dead = "http://127.0.0.1:1/announce".to_owned();
-    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, tracker]);
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, downloads]);
     let torrent = leech.add(add).await.unwrap();
     assert!(within(torrent.completed()).await);
     let refused = answer(&torrent, 0).await.unwrap_err();
@@ -145,28 +177,21 @@ async fn found_through(tracker: String, builder: impl Fn() -> ClientBuilder) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_are_found_through_a_tracker_over_http() {
     let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
-    found_through(tracker.url(), Client::builder).await;
+    found_through(tracker.url(), tracker.url(), Client::builder).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peers_are_found_through_a_tracker_over_udp() {
-    let socket = tokio::net::UdpSocket::bind(local()).await.unwrap();
-    let url = format!("udp://{}/announce", socket.local_addr().unwrap());
-    let serve = async move {
-        let seed = Seed::new([6; 32]);
-        let mut table = TrackerServer::new(seed.derive("table"));
-        let server = UdpServer::new(Instant::now(), &seed);
-        let mut buf = vec![0; 2048];
-        while let Ok((length, from)) = socket.recv_from(&mut buf).await {
-            if let Some(answer) = server.answer(Instant::now(), from, &buf[..length], &mut table) {
-                socket.send_to(&answer, from).await.unwrap();
-            }
-        }
-    };
-    tokio::select! {
-        () = serve => panic!("the tracker stopped"),
-        () = found_through(url, Client::builder) => {}
-    }
+async fn who_announces_over_udp_is_found_over_http() {
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    let beside = UdpTrackerServer::beside(&tracker, local(), &Seed::new([6; 32])).await.unwrap();
+    found_through(beside.url(), tracker.url(), Client::builder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_announces_over_http_is_found_over_udp() {
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    let beside = UdpTrackerServer::beside(&tracker, local(), &Seed::new([6; 32])).await.unwrap();
+    found_through(tracker.url(), beside.url(), Client::builder).await;
 }
 
 #[tokio::test]
