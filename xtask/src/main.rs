@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::workspace::Workspace;
 
 mod api;
+mod bench_bencode;
 mod bench_peers;
 mod fuzz;
 mod interop;
@@ -49,12 +50,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "release-check" => RELEASE,
         "ci" => return ci(),
         "api" => return api::api(&arguments),
+        "bench-bencode" => return bench_bencode::bench_bencode(),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | bench-peers".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | bench-peers | bench-bencode".into()
             );
         }
     };

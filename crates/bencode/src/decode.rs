@@ -106,7 +106,7 @@ impl Tape {
     }
 
     fn read(&mut self, input: &[u8], limits: &DecodeLimits) -> Result<(), Error> {
-        self.tokens.clear();
+        self.tokens.truncate(limits.max_tokens);
         self.open.clear();
         self.faults = Faults::NONE;
         let max_len = limits.max_len.min(u32::MAX as usize);
@@ -116,10 +116,13 @@ impl Tape {
         let end = Decoder {
             input,
             limits,
-            max_depth: limits.max_depth.min(MAX_DEPTH),
+            max_depth: narrow(limits.max_depth.min(MAX_DEPTH)),
             max_tokens: limits.max_tokens.min(MAX_TOKENS),
             tokens: &mut self.tokens,
-            open: &mut self.open,
+            used: 0,
+            around: &mut self.open,
+            level: Level::NONE,
+            depth: 0,
             faults: &mut self.faults,
         }
         .run()?;
@@ -139,10 +142,16 @@ fn fault(faults: &mut Faults, limits: &DecodeLimits, kind: ErrorKind, offset: us
 struct Decoder<'a, 't> {
     input: &'a [u8],
     limits: &'t DecodeLimits,
-    max_depth: usize,
+    max_depth: u32,
     max_tokens: usize,
+    /// The tape: as long as there is room, of which `used` tokens have been written.
     tokens: &'t mut Vec<Token>,
-    open: &'t mut Vec<Level>,
+    used: usize,
+    /// What is open around `level`.
+    around: &'t mut Vec<Level>,
+    /// The innermost list or dictionary, unless `depth` is 0.
+    level: Level,
+    depth: u32,
     faults: &'t mut Faults,
 }
 
@@ -162,27 +171,29 @@ impl Decoder<'_, '_> {
             match byte {
                 b'0'..=b'9' => at = self.string(at)?.1,
                 b'i' => at = self.integer(at)?,
-                b'l' | b'd' => {
-                    let is_dict = byte == b'd';
-                    self.descend(at, is_dict)?;
+                b'l' => {
+                    self.descend(at, false)?;
                     at = at.wrapping_add(1);
-                    if !is_dict {
-                        continue;
-                    }
+                    continue;
                 }
-                b'e' if self.open.last().is_some_and(|level| !level.is_dict) => {
+                b'd' => {
+                    self.descend(at, true)?;
+                    at = at.wrapping_add(1);
+                }
+                b'e' if self.depth > 0 && !self.level.is_dict => {
                     at = at.wrapping_add(1);
                     self.ascend()?;
                 }
-                b'e' if !self.open.is_empty() => return Err(Error::new(ErrorKind::MissingValue, at)),
+                b'e' if self.depth > 0 => return Err(Error::new(ErrorKind::MissingValue, at)),
                 other => return Err(Error::new(ErrorKind::UnexpectedByte(other), at)),
             }
             // A value is complete, or a dictionary has begun: if a key is due it is read now, so that the loop begins with its value.
             loop {
-                match self.open.last() {
-                    None => return Ok(at),
-                    Some(level) if !level.is_dict => break,
-                    Some(_) => {}
+                if self.depth == 0 {
+                    return Ok(at);
+                }
+                if !self.level.is_dict {
+                    break;
                 }
                 match self.input.get(at) {
                     Some(b'0'..=b'9') => {
@@ -200,67 +211,73 @@ impl Decoder<'_, '_> {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, token: Token, at: usize) -> Result<(), Error> {
-        if self.tokens.len() == self.tokens.capacity() {
+        if self.used >= self.tokens.len() {
             self.grow(at)?;
-        } else if self.tokens.len() >= self.max_tokens {
-            return Err(Error::new(ErrorKind::TooManyTokens, at));
         }
-        self.tokens.push(token);
+        if let Some(slot) = self.tokens.get_mut(self.used) {
+            *slot = token;
+            self.used = self.used.wrapping_add(1);
+        }
         Ok(())
     }
 
     /// Takes as much memory as the rest of the input needs, once.
     #[cold]
     fn grow(&mut self, at: usize) -> Result<(), Error> {
-        let left = self.max_tokens.saturating_sub(self.tokens.len());
+        let left = self.max_tokens.saturating_sub(self.used);
         if left == 0 {
             return Err(Error::new(ErrorKind::TooManyTokens, at));
         }
-        let wanted = if self.tokens.is_empty() {
-            (self.input.len() / 2).clamp(1, FIRST_TOKENS)
+        let spare = self.tokens.capacity().saturating_sub(self.used);
+        let more = if spare > 0 {
+            spare.min(left)
+        } else if self.used == 0 {
+            (self.input.len() / 2).clamp(1, FIRST_TOKENS.min(left))
         } else {
-            count(self.input, at, self.open.len(), left)
+            count(self.input, at, self.depth as usize, left).max(1)
         };
-        self.tokens.reserve_exact(wanted.clamp(1, left));
+        self.tokens.reserve_exact(more);
+        self.tokens.resize(self.used.saturating_add(more), Token::NOTHING);
         Ok(())
     }
 
-    fn depth(&self) -> u32 {
-        narrow(self.open.len())
-    }
-
     fn descend(&mut self, at: usize, is_dict: bool) -> Result<(), Error> {
-        if self.open.len() >= self.max_depth {
+        if self.depth >= self.max_depth {
             return Err(Error::new(ErrorKind::TooDeep, at));
         }
-        let token = narrow(self.tokens.len());
+        let token = narrow(self.used);
         let kind = if is_dict { Kind::Dict } else { Kind::List };
-        self.push(Token::open(kind, narrow(at), self.depth()), at)?;
-        self.open.push(Level { token, is_dict, sorted: true, key: NO_KEY });
+        self.push(Token::open(kind, narrow(at), self.depth), at)?;
+        self.around.push(self.level);
+        self.level = Level { token, is_dict, sorted: true, key: NO_KEY };
+        self.depth = self.depth.wrapping_add(1);
         Ok(())
     }
 
     fn ascend(&mut self) -> Result<(), Error> {
-        let Some(level) = self.open.pop() else { return Ok(()) };
-        let tokens = narrow(self.tokens.len()).saturating_sub(level.token);
+        let level = self.level;
+        let tokens = narrow(self.used).saturating_sub(level.token);
         if let Some(token) = self.tokens.get_mut(level.token as usize) {
             token.close(tokens);
         }
+        self.depth = self.depth.saturating_sub(1);
+        self.level = self.around.pop().unwrap_or(Level::NONE);
         if level.sorted { Ok(()) } else { self.find_duplicate(level.token) }
     }
 
+    #[inline(always)]
     fn key(&mut self, at: usize) -> Result<usize, Error> {
         let (contents, end) = self.string(at)?;
         let key = (narrow(contents), narrow(end));
-        let Some(level) = self.open.last_mut() else { return Ok(end) };
-        let last = core::mem::replace(&mut level.key, key);
+        let last = core::mem::replace(&mut self.level.key, key);
         if last != NO_KEY {
-            match slice(self.input, last).cmp(slice(self.input, key)) {
+            match compare(slice(self.input, last), slice(self.input, key)) {
                 Ordering::Less => {}
                 Ordering::Equal => fault(self.faults, self.limits, ErrorKind::DuplicateKey, at)?,
                 Ordering::Greater => {
-                    level.sorted = false;
+                    self.level.sorted = false;
                     fault(self.faults, self.limits, ErrorKind::UnsortedKeys, at)?;
                 }
             }
@@ -294,6 +311,7 @@ impl Decoder<'_, '_> {
     }
 
     /// Reads `i`, an optional minus, digits and `e`, and tells where the integer ends.
+    #[inline(always)]
     fn integer(&mut self, start: usize) -> Result<usize, Error> {
         let text = start.wrapping_add(1);
         let negative = self.input.get(text) == Some(&b'-');
@@ -319,12 +337,32 @@ impl Decoder<'_, '_> {
             fault(self.faults, self.limits, ErrorKind::IntegerOverflow, text)?;
         }
         let end = at.wrapping_add(1);
-        self.push(Token::int(narrow(start), self.depth(), narrow(end.wrapping_sub(start))), start)?;
+        self.push(Token::int(narrow(start), self.depth, narrow(end.wrapping_sub(start))), start)?;
         Ok(end)
     }
 
     /// Reads a length, a colon and that many bytes, and tells where they start and end.
+    #[inline(always)]
     fn string(&mut self, start: usize) -> Result<(usize, usize), Error> {
+        // Nearly every length has one or two digits.
+        let (length, header) = match self.input.get(start..) {
+            Some([one @ b'0'..=b'9', b':', ..]) => (usize::from(one.wrapping_sub(b'0')), 2),
+            Some([ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..]) => {
+                let tens = usize::from(ten.wrapping_sub(b'0')).wrapping_mul(10);
+                (tens.wrapping_add(usize::from(one.wrapping_sub(b'0'))), 3)
+            }
+            _ => return self.long_string(start),
+        };
+        let contents = start.wrapping_add(header);
+        let end = contents.wrapping_add(length);
+        if end > self.input.len() {
+            return Err(Error::new(ErrorKind::StringBeyondInput, start));
+        }
+        self.push(Token::string(narrow(start), self.depth, narrow(header), narrow(length)), start)?;
+        Ok((contents, end))
+    }
+
+    fn long_string(&mut self, start: usize) -> Result<(usize, usize), Error> {
         let mut at = start;
         let mut length = 0_usize;
         loop {
@@ -350,7 +388,7 @@ impl Decoder<'_, '_> {
         if end > self.input.len() {
             return Err(Error::new(ErrorKind::StringBeyondInput, start));
         }
-        self.push(Token::string(narrow(start), self.depth(), narrow(header), narrow(length)), start)?;
+        self.push(Token::string(narrow(start), self.depth, narrow(header), narrow(length)), start)?;
         Ok((contents, end))
     }
 }
@@ -395,11 +433,20 @@ fn count(input: &[u8], mut at: usize, mut open: usize, limit: usize) -> usize {
     count
 }
 
+/// The order of two strings, most of which differ in their first byte.
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    match (one.first(), other.first()) {
+        (Some(first), Some(second)) if first != second => first.cmp(second),
+        _ => one.cmp(other),
+    }
+}
+
 fn slice(input: &[u8], (start, end): (u32, u32)) -> &[u8] {
     input.get(start as usize..end as usize).unwrap_or_default()
 }
 
 /// The input has at most `u32::MAX` bytes, and every token takes at least one of them.
+#[inline(always)]
 fn narrow(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }

@@ -139,6 +139,7 @@ impl Token {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
+    /// All that there is room for; those of the value come first.
     pub(crate) tokens: Vec<Token>,
     pub(crate) open: Vec<Level>,
     pub(crate) faults: Faults,
@@ -156,6 +157,10 @@ pub(crate) struct Level {
     pub(crate) sorted: bool,
     /// The last key of a dictionary, as a range of the input. Empty at the start of the input, which no key is, before there is one.
     pub(crate) key: (u32, u32),
+}
+
+impl Level {
+    pub(crate) const NONE: Self = Self { token: 0, is_dict: false, sorted: true, key: (0, 0) };
 }
 
 impl Tape {
