@@ -52,9 +52,7 @@ async fn introduce(http: String, udp: String) -> Result<(), Failure> {
     let downloader = Client::builder().listen(local).build().await.map_err(failed)?;
     let add = AddTorrent::from_metainfo(&content.metainfo, FileStorage::new(to.path()));
     let torrent = downloader.add(add.trackers([http])).await.map_err(failed)?;
-    if !torrent.completed().await {
-        return Err(Failure::Failed("the download did not complete".into()));
-    }
+    torrent.completed().await.map_err(failed)?;
     println!("a downloader found the seed and has all {} bytes", content.total);
     downloader.shutdown().await.map_err(failed)?;
     seed.shutdown().await.map_err(failed)

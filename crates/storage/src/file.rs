@@ -1,11 +1,13 @@
 //! Pieces in files.
 
 mod positioned;
+mod stamps;
 mod state;
 mod tree;
 
 use crate::error::{StorageError, StorageErrorKind};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use stamps::{Stamp, Stamps};
 use state::StateFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -59,7 +61,8 @@ impl Storage for FileStorage {
             access: self.access,
             open: Mutex::new(BTreeMap::new()),
             state: Mutex::new(State {
-                files: StateFiles::new(&self.root, &info.info_hashes(), pieces),
+                files: StateFiles::new(&self.root, &info.info_hashes(), pieces, info.layout().files().len()),
+                stamps: Stamps::new(info.layout().files().len()),
                 committed: Bitfield::new(pieces),
                 dirty: BTreeSet::new(),
                 suspects: Bitfield::new(pieces),
@@ -92,6 +95,7 @@ struct Handle {
 #[derive(Debug)]
 struct State {
     files: StateFiles,
+    stamps: Stamps,
     committed: Bitfield,
     /// Files written to since the last sync.
     dirty: BTreeSet<usize>,
@@ -126,7 +130,7 @@ impl FileTorrent {
         let entry = self.entry(number)?;
         let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
         let file = tree::open(&self.root, &path, mode).map_err(self.fault(&entry.to_path_buf()))?;
-        if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() < entry.length()) {
+        if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() != entry.length()) {
             file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
         }
         if open.len() >= MAX_OPEN {
@@ -150,14 +154,31 @@ impl FileTorrent {
         })
     }
 
-    /// Makes the files that have no bytes, which no piece ever touches.
-    fn make_empty_files(&self) -> Result<(), StorageError> {
+    /// Makes the files that have no bytes, which no piece ever touches, and cuts off what lies behind the end of others.
+    fn finish_files(&self) -> Result<(), StorageError> {
         for (number, entry) in self.info.layout().files().iter().enumerate() {
-            if entry.length() == 0 && !entry.is_padding() {
+            let is_too_long = || self.stamp(number).is_some_and(|stamp| stamp.length > entry.length());
+            if !entry.is_padding() && (entry.length() == 0 || is_too_long()) {
                 self.file(number, Mode::Write)?;
             }
         }
         Ok(())
+    }
+
+    fn stamp(&self, number: usize) -> Option<Stamp> {
+        let entry = self.entry(number).ok()?;
+        let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+        tree::metadata(&self.root, &path).map(|metadata| Stamp::of(&metadata))
+    }
+
+    /// Whether every byte of the piece lies within a file that is as we left it.
+    fn is_trusted(&self, trusted: &[bool], piece: PieceIndex) -> bool {
+        let geometry = self.info.geometry();
+        let (Some(offset), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
+            return false;
+        };
+        let mut spans = self.info.layout().spans(offset, length.into());
+        spans.all(|span| trusted.get(span.file).copied().unwrap_or(false))
     }
 
     /// Writes pieces anew from what is read back of them. After a failed sync the system may hold pages for clean that never reached the disk,
@@ -180,10 +201,31 @@ impl FileTorrent {
     fn put(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
         let total: usize = data.iter().map(|slice| slice.len()).sum();
         let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
+        let length = u64::try_from(total).unwrap_or(u64::MAX);
+        let is_real = |file: &usize| self.entry(*file).is_ok_and(|entry| !entry.is_padding());
+        let spans = self.info.layout().spans(start, length);
+        let files: Vec<usize> = spans.map(|span| span.file).filter(is_real).collect();
+        {
+            let mut state = self.state();
+            let State { files: journal, stamps, .. } = &mut *state;
+            for file in &files {
+                if stamps.begin(*file) {
+                    // Without the mark the file would be hashed again after a kill, which costs time and nothing else.
+                    let _ = journal.mark(*file);
+                }
+            }
+        }
+        let written = self.write_spans(start, length, data);
+        let mut state = self.state();
+        files.iter().for_each(|file| state.stamps.end(*file));
+        state.dirty.extend(files);
+        written
+    }
+
+    fn write_spans(&self, start: u64, length: u64, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
         let mut slices: &[IoSlice<'_>] = data;
         let mut skip = 0;
-        let mut touched = Vec::new();
-        for span in self.info.layout().spans(start, u64::try_from(total).unwrap_or(u64::MAX)) {
+        for span in self.info.layout().spans(start, length) {
             let mut part = Vec::new();
             let mut wanted = usize::try_from(span.len).unwrap_or(usize::MAX);
             while let Some((first, others)) = slices.split_first().filter(|_| wanted > 0) {
@@ -201,26 +243,16 @@ impl FileTorrent {
             if !entry.is_padding() {
                 let file = self.file(span.file, Mode::Write)?;
                 positioned::write(&file, span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
-                touched.push(span.file);
             }
         }
-        self.state().dirty.extend(touched);
         Ok(())
     }
 }
 
 impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
-        let lengths: Vec<Option<u64>> = self
-            .info
-            .layout()
-            .files()
-            .iter()
-            .map(|entry| {
-                let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
-                tree::length(&self.root, &path)
-            })
-            .collect();
+        let stamps: Vec<Option<Stamp>> = (0..self.info.layout().files().len()).map(|file| self.stamp(file)).collect();
+        let lengths: Vec<Option<u64>> = stamps.iter().map(|stamp| stamp.map(|stamp| stamp.length)).collect();
         let mut state = self.state();
         let saved = match self.access {
             Access::ReadWrite => state.files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
@@ -230,9 +262,25 @@ impl TorrentStorage for FileTorrent {
         let mut recovered = Recovered::default();
         match saved {
             Some(saved) => {
-                recovered.verified = saved.durable.iter().filter(covered).collect();
-                recovered.suspects =
-                    saved.journal.iter().filter(|piece| !saved.durable.contains(*piece)).filter(covered).collect();
+                let is_padding = |file: usize| self.entry(file).is_ok_and(FileEntry::is_padding);
+                let as_left = |file: usize| stamps.get(file).is_some_and(|stamp| saved.stamps.get(file) == Some(stamp));
+                let trusted: Vec<bool> = (0..stamps.len())
+                    .map(|file| saved.marked.contains(&file) || is_padding(file) || as_left(file))
+                    .collect();
+                let vouched = |piece: PieceIndex| saved.durable.contains(piece) && self.is_trusted(&trusted, piece);
+                recovered.verified = saved.durable.iter().filter(|piece| vouched(*piece)).filter(covered).collect();
+                let suspected = |piece: &PieceIndex| {
+                    (saved.journal.contains(*piece) || saved.durable.contains(*piece)) && !vouched(*piece)
+                };
+                recovered.suspects = self.info.geometry().pieces().filter(suspected).filter(covered).collect();
+                // What was being written to has another stamp by now, and what is not trusted gets one when it has been hashed.
+                state.stamps.known = saved.stamps;
+                for (file, known) in state.stamps.known.iter_mut().enumerate() {
+                    if saved.marked.contains(&file) || !trusted.get(file).copied().unwrap_or(false) {
+                        *known = None;
+                    }
+                }
+                state.stamps.marked = saved.marked;
                 // A file that is gone will be made anew, full of holes. Nothing may vouch for them after another kill.
                 if recovered.verified.len() != saved.durable.count() as usize {
                     let only = |pieces: &[PieceIndex]| {
@@ -243,7 +291,8 @@ impl TorrentStorage for FileTorrent {
                         field
                     };
                     let (durable, journal) = (only(&recovered.verified), only(&recovered.suspects));
-                    state.files.save(&durable, &journal).map_err(self.fault(Path::new(state::FOLDER)))?;
+                    let State { files, stamps, .. } = &mut *state;
+                    files.save(&durable, &journal, stamps).map_err(self.fault(Path::new(state::FOLDER)))?;
                 }
             }
             None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
@@ -318,13 +367,15 @@ impl TorrentStorage for FileTorrent {
             state.doubtful = false;
             (state.committed.clone(), std::mem::take(&mut state.dirty))
         };
-        let made = if before.is_full() { self.make_empty_files() } else { Ok(()) };
+        let made = if before.is_full() { self.finish_files() } else { Ok(()) };
         let synced = made.and_then(|()| {
             dirty.iter().try_for_each(|number| {
                 let file = self.file(*number, Mode::Write)?;
                 file.sync_data().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
             })
         });
+        let wanted = self.state().stamps.wanted(&dirty);
+        let taken: Vec<(usize, Option<Stamp>)> = wanted.into_iter().map(|file| (file, self.stamp(file))).collect();
         let mut state = self.state();
         if let Err(error) = synced {
             state.dirty.extend(dirty);
@@ -339,8 +390,10 @@ impl TorrentStorage for FileTorrent {
         state.committed.iter().filter(|piece| !before.contains(*piece)).for_each(|piece| {
             since.insert(piece);
         });
-        state.files.save(&durable, &since).map_err(self.fault(Path::new(state::FOLDER)))?;
-        state.durable = durable;
+        let State { files, stamps, dirty, durable: saved, .. } = &mut *state;
+        stamps.settle(taken, dirty);
+        files.save(&durable, &since, stamps).map_err(self.fault(Path::new(state::FOLDER)))?;
+        *saved = durable;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub struct SessionConfig {
     /// Connections in all, those being opened included; peers may open three quarters of them. More find more pieces sooner and cost memory.
     /// Default 200.
     pub max_connections: usize,
-    /// Connections of one torrent. Default 80.
+    /// Connections of one torrent; peers may open three quarters of them. Default 80.
     pub max_connections_per_torrent: usize,
     /// Connections that peers of one IPv4 address, or one /64 of IPv6, may open. Many people share some addresses; one who means ill has few.
     /// Default 16.
@@ -43,7 +43,8 @@ pub struct SessionConfig {
     pub memory_budget: usize,
     /// Requests outstanding to one peer, at most. Each is 16 KiB in flight; fewer starve long fat links. Default 500.
     pub max_outstanding: usize,
-    /// Payload handed to the driver for one peer and not yet sent, at most, in bytes. Default 1 MiB.
+    /// Payload handed to the driver for one peer and not yet sent, at most, in bytes. A peer that takes little gets no more than a second's
+    /// worth, and 128 KiB. Default 1 MiB.
     pub send_buffer: usize,
     /// A peer that was asked and has sent no block for this long is snubbed: its requests go to others. Default 30 s.
     pub snub_after: Duration,

@@ -16,6 +16,8 @@ use unchoke_wire::{Connection, ConnectionError, Message};
 
 /// Blocks that were given up on and that are still taken if they come.
 const MAX_LATE: usize = 512;
+/// Bytes that any peer may have on their way: enough for a fast peer to show that it is one.
+const MIN_SEND_BUFFER: usize = 128 * 1024;
 /// How often in a second a peer's becoming interested or not is acted upon at once.
 const MAX_INTEREST_CHANGES: u32 = 8;
 
@@ -251,6 +253,12 @@ impl Peer {
     pub(crate) fn allowance_left(&self) -> usize {
         self.allowance
             .map_or(usize::MAX, |until| usize::try_from(until.saturating_sub(self.handed)).unwrap_or(usize::MAX))
+    }
+
+    /// Whether more payload may be handed to the driver. What lies there is held in memory, so who takes little is given little.
+    pub(crate) fn has_room(&self, send_buffer: usize) -> bool {
+        let second = usize::try_from(self.up.rate()).unwrap_or(usize::MAX);
+        self.connection.unsent_bytes() < send_buffer.min(second.max(MIN_SEND_BUFFER))
     }
 
     pub(crate) fn is_overdue(&self, now: Instant, after: Duration) -> bool {

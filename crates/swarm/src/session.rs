@@ -241,7 +241,10 @@ impl Session {
             self.drop_pending(key);
             return;
         };
-        if torrent.peers.len() >= self.shared.config.max_connections_per_torrent {
+        // Here, too, a quarter is kept for those that we open.
+        let max = self.shared.config.max_connections_per_torrent;
+        let incoming = torrent.peers.values().filter(|peer| !peer.outgoing).count();
+        if torrent.peers.len() >= max || incoming >= max.saturating_sub(max / 4) {
             self.drop_pending(key);
             return;
         }

@@ -258,7 +258,7 @@ impl Torrent {
         if !peer.choked {
             shared.rechoke = true;
         }
-        if let Some(addr) = peer.listens {
+        if let Some(addr) = peer.listens.filter(|_| !self.private) {
             for other in self.peers.values_mut() {
                 other.connection.handle_change(now, &SwarmChange::PeerLeft { addr });
             }

@@ -25,7 +25,7 @@ impl Uploads {
     /// Puts a peer into the round if it has something to get and room to get it.
     pub(crate) fn enter(&mut self, shared: &Shared, peer: &mut Peer) {
         let wants = peer.connection.queued_uploads() > 0 && peer.allowance_left() > 0;
-        if wants && !peer.in_round && peer.connection.unsent_bytes() < shared.config.send_buffer {
+        if wants && !peer.in_round && peer.has_room(shared.config.send_buffer) {
             peer.in_round = true;
             self.ring.push_back(peer.key);
         }
@@ -62,7 +62,7 @@ impl Uploads {
         let share = QUANTUM.saturating_mul(peer.weight.max(1) as usize);
         peer.deficit = peer.deficit.saturating_add(share).min(share.saturating_mul(2));
         let mut sent = false;
-        while peer.connection.unsent_bytes() < shared.config.send_buffer {
+        while peer.has_room(shared.config.send_buffer) {
             let budget = peer.deficit.min(peer.allowance_left());
             let budget = budget.min(shared.up.available(now)).min(limit.available(now));
             let Some(outgoing) = peer.connection.poll_transmit(now, budget) else { break };

@@ -83,10 +83,10 @@ impl Network {
             #[cfg(feature = "https")]
             {
                 let mut stream = self.tls.connect(url.host(), self.connect(url).await?).await?;
-                stream::next_event(tracker, &mut stream, &mut input).await
+                stream::next_event(tracker, &mut stream, &mut input, |_| false).await
             }
         } else {
-            stream::next_event(tracker, &mut self.connect(url).await?, &mut input).await
+            stream::next_event(tracker, &mut self.connect(url).await?, &mut input, |_| false).await
         };
         match event {
             Ok(Some(event)) => Ok(event),

@@ -5,6 +5,7 @@ use crate::connection;
 use crate::disk;
 use crate::engine::{Engine, Request, TorrentTasks};
 use crate::error::TlsError;
+use crate::error::TorrentError;
 #[cfg(feature = "https")]
 use crate::tls::Tls;
 use crate::torrent::{AddTorrent, Torrent};
@@ -81,6 +82,9 @@ pub enum ClientError {
     /// The torrent is here already. Two engines over the same files would overwrite one another.
     #[error("torrent {0} is here already")]
     Duplicate(InfoHashes),
+    /// Peers would have to be asked for the hashes of a v2 torrent (BEP 52), which is not done yet.
+    #[error("torrent {0} is a v2 torrent of which only the name is known")]
+    V2Name(InfoHashes),
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
@@ -189,6 +193,9 @@ impl Client {
     /// If the store cannot be opened, or the torrent is here already.
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
         let AddTorrent { info_hashes, info, storage, peers, trackers, picker, download_limit, upload_limit } = torrent;
+        if info.is_none() && info_hashes.get_v1().is_none() {
+            return Err(ClientError::V2Name(info_hashes));
+        }
         let mut params = TorrentParams::from_hashes(info_hashes);
         let (report, trackers) = TrackerReport::new(Instant::now(), &trackers);
         let mut tasks = TorrentTasks::new(Arc::clone(&storage), report);
@@ -353,16 +360,23 @@ async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::By
     let Some(storage) = engine.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.storage))) else {
         return;
     };
-    // An info dictionary that matches its hash and is no valid torrent cannot be helped: the torrent stays without metadata.
-    let Ok(info) = Info::from_bytes(info) else { return };
-    if let Ok((store, content)) = open_store(storage, Arc::new(info)).await {
-        engine.with(|core, now| {
-            if let Some(tasks) = core.torrents.get_mut(&torrent) {
+    let opened = match Info::from_bytes(info) {
+        Ok(info) => open_store(storage, Arc::new(info)).await.map_err(|error| match error {
+            ClientError::Storage(source) => TorrentError::Store(Arc::new(source)),
+            _ => TorrentError::Removed,
+        }),
+        Err(source) => Err(TorrentError::Metadata(Arc::new(source))),
+    };
+    engine.with(|core, now| {
+        let Some(tasks) = core.torrents.get_mut(&torrent) else { return };
+        match opened {
+            Ok((store, content)) => {
                 tasks.store = Some((store, *content.info.geometry()));
                 core.session.handle_metadata(now, torrent, content);
             }
-        });
-    }
+            Err(error) => drop(tasks.failure.send_replace(Some(error))),
+        }
+    });
 }
 
 async fn accept(engine: Arc<Engine>, listener: TcpListener) {

@@ -1,5 +1,6 @@
 //! The session behind a lock, and the way from its actions to the tasks that carry them out.
 
+use crate::error::TorrentError;
 use crate::tracker_report::TrackerReport;
 use bytes::BytesMut;
 use std::collections::HashMap;
@@ -42,6 +43,8 @@ pub(crate) struct TorrentTasks {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
+    /// Why the torrent can never be complete, once that is known.
+    pub(crate) failure: watch::Sender<Option<TorrentError>>,
     pub(crate) trackers: watch::Sender<TrackerReport>,
     /// Each job under way holds a clone of the sender, so that the receiver knows when the last has ended.
     jobs: mpsc::Sender<()>,
@@ -52,6 +55,7 @@ impl TorrentTasks {
     pub(crate) fn new(storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
         let (jobs, ended) = mpsc::channel(1);
         Self {
+            failure: watch::channel(None).0,
             storage,
             store: None,
             events: broadcast::channel(EVENTS).0,

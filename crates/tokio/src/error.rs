@@ -1,9 +1,27 @@
-//! Why a tracker could not be announced to.
+//! Why a tracker could not be announced to, and why a torrent cannot be completed.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use unchoke_metainfo::MetainfoError;
+use unchoke_storage::StorageError;
 use unchoke_tracker::{TrackerError, UrlError};
+
+/// Why a torrent will never be complete.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TorrentError {
+    /// It was removed.
+    #[error("the torrent was removed")]
+    Removed,
+    /// The info dictionary that peers sent has the right hash and describes no torrent that can be downloaded.
+    #[error("the torrent's metadata cannot be used")]
+    Metadata(#[source] Arc<MetainfoError>),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[source] Arc<StorageError>),
+}
 
 /// Why an announce came to nothing.
 #[derive(Debug, thiserror::Error)]

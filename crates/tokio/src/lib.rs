@@ -15,7 +15,7 @@ mod tracker_report;
 mod tracker_server;
 
 pub use client::{Client, ClientBuilder, ClientError};
-pub use error::{AnnounceError, TlsError};
+pub use error::{AnnounceError, TlsError, TorrentError};
 pub use torrent::{AddTorrent, Torrent};
 pub use tracker_report::{AnnounceOutcome, TrackerAnswer, TrackerReport, TrackerStatus};
 pub use tracker_server::{HttpTrackerServer, UdpTrackerServer};

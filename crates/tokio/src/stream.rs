@@ -45,11 +45,12 @@ pub(crate) async fn flush<P: StreamProtocol, S: AsyncWrite + Unpin>(
     stream.flush().await
 }
 
-/// Carries the protocol on until it has an event, or the connection ends (`None`).
+/// Carries the protocol on until it has an event, or the connection ends or is `done` (`None`).
 pub(crate) async fn next_event<P: StreamProtocol, S: AsyncRead + AsyncWrite + Unpin>(
     protocol: &mut P,
     stream: &mut S,
     input: &mut BytesMut,
+    done: impl Fn(&P) -> bool,
 ) -> Result<Option<P::Event>, StreamError<P::Error>> {
     let mut ended = false;
     loop {
@@ -57,7 +58,7 @@ pub(crate) async fn next_event<P: StreamProtocol, S: AsyncRead + AsyncWrite + Un
         if let Some(event) = protocol.poll_event() {
             return Ok(Some(event));
         }
-        if ended {
+        if ended || done(protocol) {
             return Ok(None);
         }
         let deadline = protocol.poll_timeout();

@@ -1,6 +1,7 @@
 //! A torrent of a client: how it is added, and the handle to it.
 
 use crate::engine::Engine;
+use crate::error::TorrentError;
 use crate::tracker_report::TrackerReport;
 use std::fmt;
 use std::net::SocketAddr;
@@ -140,17 +141,31 @@ impl Torrent {
         self.engine.with(|core, now| core.session.set_torrent_limits(now, self.key, download, upload));
     }
 
-    /// Waits until every piece is verified and written. False if the torrent was removed before.
-    pub async fn completed(&self) -> bool {
-        let Some(mut events) = self.events() else { return false };
+    /// Waits until every piece is verified and written.
+    ///
+    /// # Errors
+    /// If that will never be: the torrent was removed, or what a magnet link names turned out to be unusable.
+    pub async fn completed(&self) -> Result<(), TorrentError> {
+        let subscribed = self.engine.read(|core| {
+            let tasks = core.torrents.get(&self.key)?;
+            Some((tasks.events.subscribe(), tasks.failure.subscribe()))
+        });
+        let (mut events, mut failure) = subscribed.ok_or(TorrentError::Removed)?;
         loop {
-            match self.stats() {
-                Some(stats) if stats.state == TorrentState::Seeding => return true,
-                Some(_) => {}
-                None => return false,
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return Err(error);
             }
-            if matches!(events.recv().await, Err(broadcast::error::RecvError::Closed)) {
-                return false;
+            match self.stats() {
+                Some(stats) if stats.state == TorrentState::Seeding => return Ok(()),
+                Some(_) => {}
+                None => return Err(TorrentError::Removed),
+            }
+            tokio::select! {
+                // That nobody can say any more is seen by the torrent being gone.
+                _ = failure.changed() => {}
+                event = events.recv() => if matches!(event, Err(broadcast::error::RecvError::Closed)) {
+                    return Err(TorrentError::Removed);
+                },
             }
         }
     }

@@ -134,12 +134,9 @@ async fn answer(
 ) -> Result<(), StreamError<TrackerError>> {
     let mut connection = HttpServerConnection::new(Instant::now());
     let mut input = BytesMut::new();
-    while let Some(request) = stream::next_event(&mut connection, &mut stream, &mut input).await? {
+    let done = HttpServerConnection::is_done;
+    while let Some(request) = stream::next_event(&mut connection, &mut stream, &mut input, done).await? {
         respond(&mut connection, request, from, server);
-        stream::flush(&mut connection, &mut stream).await?;
-        if connection.is_done() {
-            break;
-        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One connection to a peer, without the socket: bytes and time in, bytes and events out.
 
+mod chatter;
 mod error;
 mod registry;
 mod sent;
@@ -15,6 +16,7 @@ use crate::extension::{Extension, ExtensionEvent, SwarmChange};
 use crate::handshake::Handshake;
 use crate::message::{Message, id, piece_header};
 use bytes::{Buf, Bytes, BytesMut};
+use chatter::Chatter;
 use registry::Registry;
 use sent::Sent;
 use std::collections::VecDeque;
@@ -70,6 +72,7 @@ pub struct Connection {
     registry: Registry,
     uploads: Uploads,
     timers: Timers,
+    chatter: Chatter,
     sent: Sent,
     /// Everything to be sent but blocks.
     control: BytesMut,
@@ -132,6 +135,7 @@ impl Connection {
             registry: Registry::default(),
             uploads: Uploads::default(),
             timers: Timers::new(now, &config),
+            chatter: Chatter::new(now),
             sent: Sent::default(),
             control: BytesMut::new(),
             answers: 0,
@@ -339,6 +343,10 @@ impl Connection {
                 return Err(ConnectionError::NotNegotiated { id: id::EXTENDED });
             }
             _ => {}
+        }
+        let pieces = self.geometry.as_ref().map(Geometry::piece_count);
+        if self.chatter.handle_message(now, &message, pieces) {
+            return Err(ConnectionError::Chatter);
         }
         match &message {
             Message::KeepAlive => return Ok(()),

@@ -3,7 +3,9 @@
 //! Resume data is replaced as a whole: written beside, made durable, renamed. The journal is appended to without waiting for the disk; each entry
 //! carries its own check, and a torn or damaged end is left out.
 
+use super::stamps::{Stamp, Stamps};
 use super::tree::{self, Mode};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,8 @@ const MAX_STATE: u64 = (1 << 29) + 4096;
 
 /// Sets the check apart from the number, so that a run of zeros is no entry.
 const MARK: u32 = 0x5543_4a31;
+/// The same for a file that is being written to.
+const FILE_MARK: u32 = 0x5543_4a46;
 
 #[derive(Debug)]
 pub(super) struct StateFiles {
@@ -26,6 +30,7 @@ pub(super) struct StateFiles {
     journal: String,
     info_hash: Vec<u8>,
     pieces: u32,
+    files: usize,
     appending: Option<File>,
 }
 
@@ -34,31 +39,35 @@ pub(super) struct StateFiles {
 pub(super) struct Saved {
     pub(super) durable: Bitfield,
     pub(super) journal: Bitfield,
+    /// The stamp of each file, as far as there is one.
+    pub(super) stamps: Vec<Option<Stamp>>,
+    /// Files that were being written to.
+    pub(super) marked: BTreeSet<usize>,
 }
 
 impl StateFiles {
-    pub(super) fn new(root: &Path, hashes: &InfoHashes, pieces: u32) -> Self {
+    pub(super) fn new(root: &Path, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
         Self {
             root: root.to_owned(),
             resume: format!("{hashes}.resume"),
             journal: format!("{hashes}.journal"),
             info_hash: hashes.wire().as_bytes().to_vec(),
             pieces,
+            files,
             appending: None,
         }
     }
 
     /// What an earlier run left; `None` if there was none. Damaged resume data counts as none: everything is hashed then.
     pub(super) fn load(&self) -> io::Result<Option<Saved>> {
-        let durable = self.read(&self.resume)?.and_then(|bytes| self.parse(&bytes));
-        let journal = self.read(&self.journal)?.map(|bytes| self.entries(&bytes));
-        Ok(match (durable, journal) {
-            (None, None) => None,
-            (durable, journal) => Some(Saved {
-                durable: durable.unwrap_or_else(|| Bitfield::new(self.pieces)),
-                journal: journal.unwrap_or_else(|| Bitfield::new(self.pieces)),
-            }),
-        })
+        let resume = self.read(&self.resume)?.and_then(|bytes| self.parse(&bytes));
+        let entries = self.read(&self.journal)?.map(|bytes| self.entries(&bytes));
+        if resume.is_none() && entries.is_none() {
+            return Ok(None);
+        }
+        let (durable, stamps) = resume.unwrap_or_else(|| (Bitfield::new(self.pieces), vec![None; self.files]));
+        let (journal, marked) = entries.unwrap_or_else(|| (Bitfield::new(self.pieces), BTreeSet::new()));
+        Ok(Some(Saved { durable, journal, stamps, marked }))
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -73,28 +82,43 @@ impl StateFiles {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Option<Bitfield> {
+    fn parse(&self, bytes: &[u8]) -> Option<(Bitfield, Vec<Option<Stamp>>)> {
         let document = decode(bytes, &DecodeLimits::default()).ok()?;
         let fields = document.root().as_dict()?;
         let ours = fields.get(b"info-hash")?.as_bytes()? == self.info_hash;
         let pieces = fields.get(b"pieces")?.as_bytes()?;
-        Bitfield::from_bytes(pieces, self.pieces).ok().filter(|_| ours)
+        let pieces = Bitfield::from_bytes(pieces, self.pieces).ok().filter(|_| ours)?;
+        let stamps = fields.get(b"files").and_then(|value| value.as_bytes()).unwrap_or_default();
+        let mut stamps: Vec<Option<Stamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
+        stamps.resize(self.files, None);
+        Some((pieces, stamps))
     }
 
-    fn entries(&self, bytes: &[u8]) -> Bitfield {
-        let mut pieces = Bitfield::new(self.pieces);
+    fn entries(&self, bytes: &[u8]) -> (Bitfield, BTreeSet<usize>) {
+        let (mut pieces, mut marked) = (Bitfield::new(self.pieces), BTreeSet::new());
         for entry in bytes.as_chunks::<8>().0 {
             let [a, b, c, d, check @ ..] = *entry;
             let number = u32::from_be_bytes([a, b, c, d]);
-            if u32::from_be_bytes(check) == number ^ MARK {
-                pieces.insert(PieceIndex(number));
+            match u32::from_be_bytes(check) ^ number {
+                MARK => drop(pieces.insert(PieceIndex(number))),
+                FILE_MARK => drop(marked.insert(number as usize)),
+                _ => {}
             }
         }
-        pieces
+        (pieces, marked)
     }
 
     /// Notes that a piece was written and hashed right. Does not wait for the disk.
     pub(super) fn append(&mut self, piece: PieceIndex) -> io::Result<()> {
+        self.append_entry(piece.0, MARK)
+    }
+
+    /// Notes that a file is about to be written to. Does not wait for the disk.
+    pub(super) fn mark(&mut self, file: usize) -> io::Result<()> {
+        self.append_entry(u32::try_from(file).map_err(io::Error::other)?, FILE_MARK)
+    }
+
+    fn append_entry(&mut self, number: u32, mark: u32) -> io::Result<()> {
         if self.appending.is_none() {
             use std::io::Seek as _;
             let mut file = tree::open(&self.root, &[FOLDER, &self.journal], Mode::Write)?;
@@ -103,21 +127,20 @@ impl StateFiles {
             file.seek(io::SeekFrom::Start(end - end % 8))?;
             self.appending = Some(file);
         }
-        let mut entry = [0; 8];
-        let (number, check) = entry.split_at_mut(4);
-        number.copy_from_slice(&piece.0.to_be_bytes());
-        check.copy_from_slice(&(piece.0 ^ MARK).to_be_bytes());
-        let written = self.appending.as_mut().map_or(Ok(()), |file| file.write_all(&entry));
+        let written = self.appending.as_mut().map_or(Ok(()), |file| file.write_all(&entry(number, mark)));
         if written.is_err() {
             self.appending = None;
         }
         written
     }
 
-    /// Replaces the resume data; the data of all `pieces` is durable. `since` are pieces committed meanwhile, which the journal keeps.
-    pub(super) fn save(&mut self, pieces: &Bitfield, since: &Bitfield) -> io::Result<()> {
+    /// Replaces the resume data; the data of all `pieces` is durable. `since` are pieces committed meanwhile, which the journal keeps, as it
+    /// keeps the files that are marked.
+    pub(super) fn save(&mut self, pieces: &Bitfield, since: &Bitfield, stamps: &Stamps) -> io::Result<()> {
+        let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
         let bytes = encode(|value| {
             value.dict(|fields| {
+                fields.bytes("files", &files);
                 fields.bytes("info-hash", &self.info_hash);
                 fields.bytes("pieces", pieces.to_bytes());
             })
@@ -125,9 +148,11 @@ impl StateFiles {
         self.replace(&self.resume, &bytes)?;
         self.appending = None;
         let mut entries = Vec::new();
+        for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
+            entries.extend(entry(file, FILE_MARK));
+        }
         for piece in since.iter() {
-            entries.extend(piece.0.to_be_bytes());
-            entries.extend((piece.0 ^ MARK).to_be_bytes());
+            entries.extend(entry(piece.0, MARK));
         }
         self.replace(&self.journal, &entries)
     }
@@ -144,13 +169,32 @@ impl StateFiles {
     }
 }
 
+/// An entry of the journal: a number, and the same in disguise.
+fn entry(number: u32, mark: u32) -> [u8; 8] {
+    let [a, b, c, d] = number.to_be_bytes();
+    let [e, f, g, h] = (number ^ mark).to_be_bytes();
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Length and time, eight bytes each; a length of 2^64 - 1 stands for none.
+fn write_stamp(stamp: &Option<Stamp>) -> [u8; 16] {
+    let stamp = stamp.unwrap_or(Stamp { length: u64::MAX, modified: 0 });
+    (u128::from(stamp.length) << 64 | u128::from(stamp.modified.cast_unsigned())).to_be_bytes()
+}
+
+fn read_stamp(bytes: &[u8; 16]) -> Option<Stamp> {
+    let both = u128::from_be_bytes(*bytes);
+    let (length, modified) = (u64::try_from(both >> 64).ok()?, u64::try_from(both & u128::from(u64::MAX)).ok()?);
+    (length != u64::MAX).then_some(Stamp { length, modified: modified.cast_signed() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use unchoke_core::hash::sha1;
 
     fn files(root: &Path) -> StateFiles {
-        StateFiles::new(root, &InfoHashes::v1(sha1(b"t")), 100)
+        StateFiles::new(root, &InfoHashes::v1(sha1(b"t")), 100, 3)
     }
 
     #[test]
@@ -181,14 +225,17 @@ mod tests {
         let (mut durable, mut since) = (Bitfield::new(100), Bitfield::new(100));
         durable.insert(PieceIndex(1));
         since.insert(PieceIndex(2));
-        state.save(&durable, &since).unwrap();
+        let mut stamps = Stamps::new(3);
+        stamps.known[1] = Some(Stamp { length: 7, modified: -5 });
+        assert!(stamps.begin(2));
+        state.save(&durable, &since, &stamps).unwrap();
         state.append(PieceIndex(4)).unwrap();
+        state.mark(0).unwrap();
         let saved = files(root.path()).load().unwrap().unwrap();
         assert_eq!(saved.durable.iter().collect::<Vec<_>>(), [PieceIndex(1)]);
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
-        assert!(
-            StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200).load().unwrap().unwrap().durable.count()
-                == 0
-        );
+        assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
+        let other = StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200, 3);
+        assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
     }
 }

@@ -130,6 +130,50 @@ fn a_sync_in_the_middle_of_a_check_forgets_nothing() {
 }
 
 #[test]
+fn what_somebody_else_changed_is_not_vouched_for_and_what_we_were_writing_is() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 100_000), ("b", 100_000)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let store = open();
+    (0..3).for_each(|piece| store_piece(store.as_ref(), &info, PieceIndex(piece)));
+    store.sync().unwrap();
+    assert_eq!(open().recover().unwrap().verified, [0, 1, 2].map(PieceIndex));
+    // A process that is killed here has changed the file since.
+    store_piece(store.as_ref(), &info, PieceIndex(3));
+    let killed = open().recover().unwrap();
+    assert_eq!((killed.verified, killed.suspects), ([0, 1, 2].map(PieceIndex).to_vec(), vec![PieceIndex(3)]));
+    (4..7).for_each(|piece| store_piece(store.as_ref(), &info, PieceIndex(piece)));
+    store.sync().unwrap();
+    assert_eq!(open().recover().unwrap().verified.len(), 7);
+    let path = root.path().join("t/a");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    for _ in 0..2 {
+        let changed = open().recover().unwrap();
+        assert_eq!(changed.verified, [4, 5, 6].map(PieceIndex), "the pieces of the other file");
+        assert_eq!(changed.suspects, [0, 1, 2, 3].map(PieceIndex));
+    }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_cut() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 100_000)]);
+    std::fs::create_dir(root.path().join("t")).unwrap();
+    std::fs::write(root.path().join("t/a"), [content(100_000), vec![9; 50_000]].concat()).unwrap();
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    for piece in store.recover().unwrap().suspects {
+        let work = DiskWork::Check { piece, expected: info.piece_hash(piece).unwrap(), digests: false };
+        assert!(matches!(run(store.as_ref(), info.geometry(), &work), DiskOutcome::Verified { .. }));
+    }
+    store.sync().unwrap();
+    assert!(std::fs::read(root.path().join("t/a")).unwrap() == content(100_000));
+}
+
+#[test]
 fn what_was_deleted_is_not_vouched_for() {
     let root = tempfile::tempdir().unwrap();
     let info = info("t", &[("a", 65_536), ("b", 65_536)]);

@@ -3,7 +3,7 @@
 //! On Unix, with the feature `openat`, each component is opened relative to its parent and symbolic links are refused by the kernel. Elsewhere each component is looked at
 //! before it is entered, which a process that changes the folder at that very moment can defeat.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -26,9 +26,9 @@ pub(super) fn open(root: &Path, path: &[&str], mode: Mode) -> io::Result<File> {
     return portable::open(root, path, mode);
 }
 
-/// The length of the regular file at `path` below `root`; `None` if there is none.
-pub(super) fn length(root: &Path, path: &[&str]) -> Option<u64> {
-    open(root, path, Mode::Read).and_then(|file| file.metadata()).ok().map(|metadata| metadata.len())
+/// What is known of the regular file at `path` below `root`; `None` if there is none.
+pub(super) fn metadata(root: &Path, path: &[&str]) -> Option<Metadata> {
+    open(root, path, Mode::Read).and_then(|file| file.metadata()).ok()
 }
 
 fn regular(file: File) -> io::Result<File> {

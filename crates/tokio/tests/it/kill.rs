@@ -94,7 +94,7 @@ async fn a_kill_at_any_moment_loses_no_verified_piece() {
         let client = Client::builder().build().await.unwrap();
         let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers([address]);
         let torrent = client.add(add).await.unwrap();
-        assert!(within(torrent.completed()).await);
+        within(torrent.completed()).await.unwrap();
         let geometry = metainfo.info().geometry();
         let kept: u64 = here.iter().filter_map(|piece| geometry.piece_len(*piece)).map(u64::from).sum();
         assert_eq!(torrent.stats().unwrap().downloaded, geometry.total_len() - kept, "nothing is fetched again");

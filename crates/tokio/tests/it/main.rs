@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use unchoke_core::{InfoHashes, Seed, Sha1Hash};
+use unchoke_core::{InfoHashes, Seed, Sha1Hash, Sha256Hash};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, MemoryStorage, create};
 use unchoke_tokio::{
-    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TrackerAnswer,
-    TrackerReport, UdpTrackerServer,
+    AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TorrentError,
+    TrackerAnswer, TrackerReport, UdpTrackerServer,
 };
 
 fn local() -> SocketAddr {
@@ -46,7 +46,7 @@ fn same(left: &Path, right: &Path) {
 async fn seed(root: &Path, metainfo: &Metainfo) -> Client {
     let client = Client::builder().listen(local()).build().await.unwrap();
     let torrent = client.add(AddTorrent::from_metainfo(metainfo, FileStorage::read_only(root))).await.unwrap();
-    assert!(torrent.completed().await);
+    torrent.completed().await.unwrap();
     client
 }
 
@@ -62,7 +62,7 @@ async fn downloads_over_loopback_and_resumes_without_fetching_again() {
     let leech = Client::builder().listen(local()).build().await.unwrap();
     let add = || AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
     let torrent = leech.add(add()).await.unwrap();
-    assert!(within(torrent.completed()).await);
+    within(torrent.completed()).await.unwrap();
     assert_eq!(torrent.stats().unwrap().downloaded, metainfo.info().geometry().total_len());
     assert!(matches!(leech.add(add()).await, Err(ClientError::Duplicate(_))));
     leech.shutdown().await.unwrap();
@@ -70,7 +70,7 @@ async fn downloads_over_loopback_and_resumes_without_fetching_again() {
 
     let again = Client::builder().listen(local()).build().await.unwrap();
     let torrent = again.add(add()).await.unwrap();
-    assert!(within(torrent.completed()).await);
+    within(torrent.completed()).await.unwrap();
     assert_eq!(torrent.stats().unwrap().downloaded, 0);
 }
 
@@ -82,7 +82,7 @@ async fn a_magnet_link_needs_only_a_peer() {
     let leech = Client::builder().build().await.unwrap();
     let add = AddTorrent::from_hashes(metainfo.info_hashes(), FileStorage::new(to.path())).peers(seed.local_addr());
     let torrent = leech.add(add).await.unwrap();
-    assert!(within(torrent.completed()).await);
+    within(torrent.completed()).await.unwrap();
     leech.shutdown().await.unwrap();
     same(from.path(), to.path());
 }
@@ -108,6 +108,38 @@ async fn a_torrent_is_gone_only_when_its_last_disk_job_has_ended() {
     within(removal).await.unwrap();
     assert_eq!(gate.writing(), 0);
     assert!(torrent.stats().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_magnet_link_whose_store_cannot_be_opened_fails_and_says_so() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let seed = seed(from.path(), &metainfo).await;
+    let in_the_way = to.path().join("a file");
+    std::fs::write(&in_the_way, "").unwrap();
+    let leech = Client::builder().build().await.unwrap();
+    let add = AddTorrent::from_hashes(metainfo.info_hashes(), FileStorage::new(in_the_way.join("x")))
+        .peers(seed.local_addr());
+    let torrent = leech.add(add).await.unwrap();
+    let error = within(torrent.completed()).await.unwrap_err();
+    assert!(matches!(error, TorrentError::Store(_)), "{error:?}");
+    leech.remove(&torrent).await.unwrap();
+    assert!(matches!(torrent.completed().await, Err(TorrentError::Removed)));
+    let v2 = AddTorrent::from_hashes(InfoHashes::v2(Sha256Hash::new([1; 32])), MemoryStorage::new());
+    assert!(matches!(leech.add(v2).await, Err(ClientError::V2Name(_))));
+}
+
+#[tokio::test]
+async fn a_tracker_closes_the_connection_after_a_refusal() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    for request in ["GET /nope HTTP/1.1\r\n\r\n", "PUT /announce HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(tracker.local_addr()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok() && answer.starts_with(b"HTTP/1.1 4"), "{request}");
+    }
 }
 
 /// What came of the last announce to a tracker, once there was one.
@@ -159,14 +191,14 @@ async fn found_through(seeds: String, downloads: String, builder: impl Fn() -> C
     let seed = builder().listen(local()).build().await.unwrap();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path())).trackers([seeds]);
     let seeded = seed.add(add).await.unwrap();
-    assert!(seeded.completed().await);
+    seeded.completed().await.unwrap();
     // Whoever is told of nobody asks again in half an hour, so the tracker must know the seed first.
     assert!(answer(&seeded, 0).await.is_ok());
     let leech = builder().listen(local()).build().await.unwrap();
     let dead = "http://127.0.0.1:1/announce".to_owned();
     let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).trackers([dead, downloads]);
     let torrent = leech.add(add).await.unwrap();
-    assert!(within(torrent.completed()).await);
+    within(torrent.completed()).await.unwrap();
     let refused = answer(&torrent, 0).await.unwrap_err();
     assert!(matches!(*refused, AnnounceError::Connect { .. }), "{refused:?}");
     assert!(answer(&torrent, 1).await.is_ok());

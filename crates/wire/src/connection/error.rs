@@ -31,6 +31,9 @@ pub enum ConnectionError {
     /// Bytes that are not a message.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// Far more messages that bring nothing than any purpose needs.
+    #[error("peer floods the connection with messages that bring nothing")]
+    Chatter,
     /// A message that belongs to an extension which was not agreed on.
     #[error("message {id} was not agreed on")]
     NotNegotiated {

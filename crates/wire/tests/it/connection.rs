@@ -184,7 +184,7 @@ fn a_peer_that_makes_us_talk_and_does_not_listen_is_ended() {
         // Whatever the peer says, its owner here has something to say to it.
         pair.b.send(Message::Interested);
         while pair.b.poll_transmit(pair.now, 0).is_some() {}
-        hear(&mut pair, &[Message::Unchoke]).map(drop)
+        hear(&mut pair, &[Message::Cancel(block(1))]).map(drop)
     });
     assert!(matches!(outcome, Err(ConnectionError::Unread { .. })), "{outcome:?}");
     assert!(pair.b.unsent_bytes() < 5 << 20);
