@@ -13,8 +13,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tree::Mode;
-use unchoke_core::hash::sha1;
-use unchoke_core::{Bitfield, Block, PieceHash, PieceIndex};
+use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
 /// Files kept open per torrent.
@@ -164,7 +163,7 @@ impl FileTorrent {
             let Some(length) = self.info.geometry().piece_len(piece) else { continue };
             let mut bytes = vec![0; length as usize];
             self.read(Block { piece, offset: 0, length }, &mut bytes)?;
-            if self.info.piece_hash(piece) == Some(PieceHash::V1(sha1(&bytes))) {
+            if self.info.piece_hash(piece).is_some_and(|expected| expected.matches(&bytes)) {
                 self.put(piece, 0, &[IoSlice::new(&bytes)])?;
             } else {
                 self.state().committed.remove(piece);
