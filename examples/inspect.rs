@@ -59,7 +59,7 @@ fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
         .layout()
         .files()
         .iter()
-        .map(|file| serde_json::json!({ "path": file.path().join("/"), "length": file.length() }))
+        .map(|file| serde_json::json!({ "path": file.path(), "length": file.length() }))
         .collect();
     let warnings: Vec<String> = metainfo.warnings().iter().map(ToString::to_string).collect();
     serde_json::json!({

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unchoke_core::hash::{sha1, sha256};
+use unchoke_core::hash::sha1;
 use unchoke_core::{GeometryError, PieceHash, PieceIndex, Sha1Hash};
 use unchoke_metainfo::info::MAX_PATH_DEPTH;
-use unchoke_metainfo::{Builder, ErrorKind, Info, Layout, MagnetLink, Metainfo, Warning};
+use unchoke_metainfo::{Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Warning};
 
 const SINGLE: &str = "d6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe";
 
@@ -19,14 +19,14 @@ fn text(text: &str) -> String {
 }
 
 fn paths(layout: &Layout) -> Vec<String> {
-    layout.files().iter().map(|file| file.path().join("/")).collect()
+    layout.files().iter().map(|file| file.path()).collect()
 }
 
 /// Whether all files can be on one disk at once: no path is another's, or a directory of another's, whatever the case.
 fn can_coexist(layout: &Layout) -> bool {
     let on_disk = || layout.files().iter().filter(|file| !file.is_padding());
-    let lower = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
-    let files: BTreeSet<_> = on_disk().map(|file| lower(file.path())).collect();
+    let lower = |file: FileEntry<'_>| file.components().map(str::to_lowercase).collect::<Vec<_>>();
+    let files: BTreeSet<_> = on_disk().map(lower).collect();
     let parents =
         |path: &Vec<String>| (1..path.len()).any(|depth| files.contains(path.get(..depth).unwrap_or_default()));
     files.len() == on_disk().count() && !files.iter().any(parents)
@@ -34,7 +34,7 @@ fn can_coexist(layout: &Layout) -> bool {
 
 fn is_safe(layout: &Layout) -> bool {
     let is_safe = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0']);
-    layout.files().iter().all(|file| file.path().iter().all(|name| is_safe(name)))
+    layout.files().iter().all(|file| file.components().all(is_safe))
 }
 
 #[test]
@@ -59,38 +59,6 @@ fn a_built_torrent_has_exactly_these_bytes() {
     assert_eq!(torrent.to_bytes(), [b"d8:announce10:http://t/a4:info", info.as_slice(), b"e"].concat());
     assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(&info)));
     assert_eq!(torrent.info_hashes().get_v2(), None);
-}
-
-#[test]
-fn a_hybrid_torrent_loads_as_version_1_and_keeps_its_other_half() {
-    let root = "R".repeat(32);
-    let info = format!(
-        "d9:file treed1:xd0:d6:lengthi5e11:pieces root32:{root}eee6:lengthi5e12:meta versioni2e4:name1:x\
-         12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe"
-    );
-    let file = format!("d4:info{info}12:piece layersd32:{root}32:{root}ee");
-    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
-    assert_eq!(torrent.warnings(), [Warning::HybridAsV1]);
-    assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(info.as_bytes())));
-    assert_eq!(torrent.info_hashes().get_v2(), Some(sha256(info.as_bytes())));
-    assert_eq!(torrent.info().piece_hash(PieceIndex(0)), Some(PieceHash::V1(Sha1Hash::new([b'A'; 20]))));
-    assert_eq!(torrent.info().piece_hash(PieceIndex(1)), None);
-    assert_eq!(torrent.to_bytes(), file.as_bytes());
-}
-
-#[test]
-fn versions_that_are_not_supported_are_named() {
-    let v2 = "d9:file treed1:xd0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
-    for (info, version) in [
-        (v2.to_owned(), 2),
-        (v2.replace("versioni2e", "versioni3e"), 3),
-        (SINGLE.replace("4:name", "12:meta versioni3e4:name"), 3),
-    ] {
-        let file = format!("d4:info{info}e");
-        let error = Metainfo::from_bytes(file.as_bytes()).unwrap_err();
-        assert_eq!((error.kind(), error.offset()), (&ErrorKind::UnsupportedVersion(version), Some(7)));
-        assert_eq!(error.to_string(), format!("unsupported version {version} at byte 7"));
-    }
 }
 
 #[test]
@@ -170,11 +138,10 @@ fn hostile_paths_stay_below_the_torrent_and_are_reported() {
     let info = Info::from_bytes(with_files(&files)).unwrap();
     let layout = info.layout();
     assert!(is_safe(layout) && can_coexist(layout), "{layout:?}");
-    assert_eq!(paths(layout), ["d/__/passwd", "d/a", "d/A~1", "d/a~2/b", "d/_etc", "d/_nul"]);
-    let replaced = |file: usize, to: &str| Warning::PathReplaced { file, to: to.into() };
-    let expected =
-        [replaced(0, "__/passwd"), replaced(2, "A~1"), replaced(3, "a~2/b"), replaced(4, "_etc"), replaced(5, "_nul")];
-    assert_eq!(info.warnings(), expected);
+    assert_eq!(paths(layout), ["d/_/passwd", "d/a.1", "d/A.2", "d/a/b", "d/etc", "d/_nul"]);
+    assert_eq!(info.warnings(), [Warning::PathsReplaced { first: 0, count: 5 }]);
+    let renamed: Vec<_> = layout.files().iter().filter(|file| file.is_renamed()).map(|file| file.number()).collect();
+    assert_eq!(renamed, [0, 1, 2, 4, 5]);
     assert_eq!(Info::from_bytes(info.raw().clone()).unwrap().layout(), layout);
 }
 
@@ -187,8 +154,8 @@ fn utf_8_names_are_preferred_and_others_survive() {
     let mut latin = SINGLE.as_bytes().to_vec();
     *latin.iter_mut().find(|byte| **byte == b'x').unwrap() = 0xfc;
     let info = Info::from_bytes(latin).unwrap();
-    assert_eq!((info.name(), info.raw_name().as_ref()), ("\u{fffd}", [0xfc].as_slice()));
-    assert_eq!(info.warnings(), [Warning::NameReplaced { to: "\u{fffd}".into() }]);
+    assert_eq!((info.name(), info.raw_name().as_ref()), ("_", [0xfc].as_slice()));
+    assert_eq!(info.warnings(), [Warning::NameReplaced { to: "_".into() }]);
 }
 
 #[test]
@@ -199,7 +166,8 @@ fn attributes_mark_padding_executables_and_links() {
     let seen: Vec<_> =
         info.layout().files().iter().map(|f| (f.is_executable(), f.is_padding(), f.offset(), f.length())).collect();
     assert_eq!(seen, [(true, false, 0, 1), (false, true, 1, 3), (false, true, 4, 3), (false, false, 7, 0)]);
-    assert_eq!(info.warnings(), [Warning::Symlink(3)]);
+    assert_eq!(info.layout().files().get(3).and_then(|file| file.symlink_target()), Some("a"));
+    assert_eq!(info.warnings(), []);
 }
 
 #[test]
@@ -245,7 +213,7 @@ fn what_is_unknown_or_out_of_order_is_kept() {
 #[test]
 fn a_magnet_link_carries_what_surrounds_the_info_dictionary() {
     let builder = Builder::new("a & b", 4).single_file(0).tracker("udp://t:1").tracker("http://u/?x=y");
-    let torrent = builder.web_seed("http://w/").finish_with_hashes(vec![]).unwrap();
+    let torrent = builder.web_seed("http://w/").finish_with_hashes(Vec::<Sha1Hash>::new()).unwrap();
     let link: MagnetLink = MagnetLink::from_metainfo(&torrent).to_string().parse().unwrap();
     assert_eq!((link.info_hashes(), link.name()), (torrent.info_hashes(), Some("a & b")));
     assert_eq!(link.trackers(), torrent.announce_tiers().concat());

@@ -104,7 +104,7 @@ impl FileTorrent {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, number: usize) -> Result<&FileEntry, StorageError> {
+    fn entry(&self, number: usize) -> Result<FileEntry<'_>, StorageError> {
         self.info.layout().files().get(number).ok_or_else(|| StorageError::new(StorageErrorKind::Missing))
     }
 
@@ -120,7 +120,7 @@ impl FileTorrent {
             return Ok(Arc::clone(&handle.file));
         }
         let entry = self.entry(number)?;
-        let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+        let path: Vec<&str> = entry.components().collect();
         let file = tree::open(&self.root, &path, mode).map_err(self.fault(&entry.to_path_buf()))?;
         if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() < entry.length()) {
             file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
@@ -140,7 +140,7 @@ impl FileTorrent {
             return false;
         };
         self.info.layout().spans(offset, length.into()).all(|span| {
-            let padding = self.entry(span.file).is_ok_and(FileEntry::is_padding);
+            let padding = self.entry(span.file).is_ok_and(|entry| entry.is_padding());
             let there = lengths.get(span.file).copied().flatten();
             padding || there.is_some_and(|there| span.offset.saturating_add(span.len) <= there)
         })
@@ -213,7 +213,7 @@ impl TorrentStorage for FileTorrent {
             .files()
             .iter()
             .map(|entry| {
-                let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+                let path: Vec<&str> = entry.components().collect();
                 tree::length(&self.root, &path)
             })
             .collect();
