@@ -20,7 +20,7 @@ pub use builder::{BuildError, Builder, Hashes, PieceHasher, recommended_piece_le
 pub use error::{ErrorKind, MetainfoError, Mismatch, Warning};
 pub use info::{Info, LayerError, Version};
 pub use layout::{FileEntry, Files, Layout, Span};
-pub use magnet::{MagnetError, MagnetErrorKind, MagnetLink};
+pub use magnet::{MagnetError, MagnetErrorKind, MagnetLink, MutableLink};
 pub use merkle::{FileHasher, FileHashes};
 pub use metainfo::Metainfo;
 pub use parts::{Node, Parts};
