@@ -20,9 +20,14 @@ fn is_plain(bytes: &[u8]) -> bool {
         && bytes.len() <= MAX_STEM_LEN
         && bytes.iter().all(is_plain)
         && !matches!(bytes.last(), Some(b'.' | b' '))
-        // No other letter begins the name of a device.
-        && (!matches!(bytes.first(), Some(b'A' | b'C' | b'L' | b'N' | b'P' | b'a' | b'c' | b'l' | b'n' | b'p'))
-            || str::from_utf8(bytes).is_ok_and(|name| !is_reserved(name)))
+        && !begins_like_device(bytes)
+}
+
+/// Whether a closer look is needed to tell that the name is not one that [`is_reserved`].
+fn begins_like_device(bytes: &[u8]) -> bool {
+    let Some([one, two, three]) = bytes.first_chunk() else { return false };
+    let start = [*one, *two, *three].map(|byte| byte.to_ascii_lowercase());
+    [b"con", b"prn", b"aux", b"nul", b"com", b"lpt"].contains(&&start)
 }
 
 /// Bytes that are a character of their own and do no harm.
@@ -134,22 +139,49 @@ fn cut(text: &str, max: usize) -> &str {
 
 /// A number for the name under which names that differ by case alone have the same one, because they are one file on some platforms.
 ///
-/// It goes on from the number of what stands before the name, so that a path is hashed component by component.
+/// It goes on from the number of what stands before the name, so that a path is hashed component by component. Whoever makes two paths meet makes
+/// one of them be renamed, which does no harm.
 pub(crate) fn fold(before: u64, name: &str) -> u64 {
     if name.is_ascii() {
-        return name.bytes().fold(before, |state, byte| mix(state, byte.to_ascii_lowercase()));
+        return words(name.as_bytes()).map(lower_case).fold(before, mix);
     }
-    let mut state = before;
-    let mut buffer = [0; 4];
-    for c in name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
-        state = c.encode_utf8(&mut buffer).bytes().fold(state, mix);
-    }
-    state
+    let folded: String = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    words(folded.as_bytes()).fold(before, mix)
 }
 
-/// One step of FNV-1a. Whoever makes two paths meet makes one of them be renamed, which does no harm.
-pub(crate) fn mix(state: u64, byte: u8) -> u64 {
-    (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+/// The number of a path whose components are joined by `/`, as [`fold`] and [`enter`] give it.
+pub(crate) fn fold_path(path: &str) -> u64 {
+    let mut names = path.split('/');
+    let first = fold(EMPTY, names.next().unwrap_or_default());
+    names.fold(first, |number, name| fold(enter(number), name))
+}
+
+/// The number from which what is in a directory goes on.
+pub(crate) fn enter(directory: u64) -> u64 {
+    mix(directory, u64::from(b'/'))
+}
+
+/// Eight bytes at a time; what is left at the end is filled up with what is in no name.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    whole.iter().copied().chain((!rest.is_empty()).then_some(last)).map(u64::from_le_bytes)
+}
+
+/// Eight ASCII bytes in lower case. Bytes below 128 do not carry into their neighbours.
+fn lower_case(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let from_a = word.wrapping_add(EACH * (0x80 - b'A' as u64));
+    let beyond_z = word.wrapping_add(EACH * (0x7f - b'Z' as u64));
+    word | (from_a & !beyond_z & EACH << 7) >> 2
+}
+
+fn mix(state: u64, word: u64) -> u64 {
+    let product = u128::from(state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let [low, high] =
+        [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+    (low ^ high).rotate_left(23)
 }
 
 /// The number of the empty path.
@@ -238,6 +270,13 @@ mod tests {
 
     #[test]
     fn names_that_differ_by_case_have_one_number() {
+        let all: String = (' '..='~').collect();
+        assert_eq!(fold(EMPTY, &all), fold(EMPTY, &all.to_lowercase()));
+        assert_eq!(fold(EMPTY, "[@`{"), fold(EMPTY, "[@`{"));
+        assert_ne!(fold(EMPTY, "@@@@@@@@"), fold(EMPTY, "````````"));
+        assert_ne!(fold(EMPTY, "[[[[[[[["), fold(EMPTY, "{{{{{{{{"));
+        assert_eq!(fold_path("A/b/C"), fold(enter(fold_path("a/B")), "c"));
+        assert_ne!(fold_path("a/b"), fold_path("ab"));
         assert_eq!(fold(EMPTY, "Straße.TXT"), fold(EMPTY, "STRASSE.txt"));
         assert_eq!(fold(EMPTY, "É"), fold(EMPTY, "é"));
         assert_ne!(fold(EMPTY, "a"), fold(EMPTY, "b"));

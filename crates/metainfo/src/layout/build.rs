@@ -1,7 +1,7 @@
 //! Collects the files of a torrent: paths are made safe as they come and distinct at the end.
 
 use super::{Entry, Layout, Link};
-use crate::path::{EMPTY, fold, mix, numbered, push_component};
+use crate::path::{EMPTY, enter, fold, fold_path, numbered, push_component};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -148,7 +148,7 @@ impl<'a> LayoutBuilder<'a> {
                 self.directories.push(number);
             }
             self.names.push('/');
-            number = mix(number, b'/');
+            number = enter(number);
             self.levels.push(Level { raw, end: self.names.len().saturating_sub(start), number, replaced });
         }
         if padding {
@@ -248,7 +248,7 @@ impl<'a> LayoutBuilder<'a> {
             let path = self.names.get(start..start.saturating_add(entry.path_len.into())).unwrap_or_default();
             let (parent, name) =
                 path.split_at_checked(path.rfind('/').map_or(0, |at| at.saturating_add(1))).unwrap_or(("", path));
-            let before = fold(EMPTY, parent);
+            let before = parent.strip_suffix('/').map_or(EMPTY, |parent| enter(fold_path(parent)));
             let next = tried.entry(*number).or_insert(0);
             let renamed = loop {
                 *next = next.saturating_add(1);
@@ -283,7 +283,7 @@ impl<'a> LayoutBuilder<'a> {
         };
         self.links.retain(|link| {
             let target = text(link.path, link.path_len);
-            let number = fold(EMPTY, target);
+            let number = fold_path(target);
             let own = entries.get(link.file as usize).map_or("", |entry| text(entry.path, entry.path_len));
             let holds_link = own.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'));
             files.binary_search(&number).is_ok() || directories.binary_search(&number).is_ok() && !holds_link
