@@ -3,9 +3,12 @@
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use unchoke_core::hash::sha1;
-use unchoke_core::{GeometryError, PieceHash, PieceIndex, Sha1Hash};
+use unchoke_core::{GeometryError, InfoHash, PieceHash, PieceIndex, Sha1Hash};
 use unchoke_metainfo::info::MAX_PATH_DEPTH;
-use unchoke_metainfo::{Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Warning};
+use unchoke_metainfo::{
+    Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Signature, SignatureVerdict, SignatureVerifier,
+    Warning,
+};
 
 const SINGLE: &str = "d6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe";
 
@@ -208,6 +211,99 @@ fn what_is_unknown_or_out_of_order_is_kept() {
     assert!(written.windows(17).any(|bytes| bytes == b"7:unknownd1:ai1ee"));
     let again = Metainfo::from_bytes(&written).unwrap();
     assert_eq!((again.info(), again.parts()), (torrent.info(), torrent.parts()));
+}
+
+#[test]
+fn a_root_hash_is_read_and_verifies_no_piece() {
+    let file = format!("d4:info{}e", SINGLE.replace("6:pieces", "9:root hash"));
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    let info = torrent.info();
+    assert_eq!(info.root_hash(), Some(Sha1Hash::new([b'A'; 20])));
+    assert_eq!((info.piece_hash(PieceIndex(0)), info.geometry().piece_count()), (None, 1));
+    assert_eq!(torrent.warnings(), [Warning::RootHash]);
+    let short = SINGLE.replace("6:pieces20:A", "9:root hash19:");
+    assert_eq!(Info::from_bytes(short).unwrap_err().kind(), &ErrorKind::WrongType("root hash"));
+}
+
+/// Holds a signature for valid if it is what was signed, in plain.
+struct Plain;
+
+impl SignatureVerifier for Plain {
+    fn verify(&self, signature: &Signature, signed: [&[u8]; 2]) -> SignatureVerdict {
+        match signature.certificate.as_deref() {
+            Some(b"trusted") if signature.signature == signed.concat() => SignatureVerdict::Valid,
+            Some(b"trusted") => SignatureVerdict::Invalid,
+            _ => SignatureVerdict::Untrusted,
+        }
+    }
+}
+
+#[test]
+fn signatures_are_handed_to_the_verifier_with_what_they_sign() {
+    let plain = format!("{}:{SINGLE}", SINGLE.len());
+    let with_more = format!("{}:{SINGLE}d1:xi1ee", SINGLE.len() + 8);
+    let signatures = format!(
+        "d1:ad11:certificate7:trusted9:signature{plain}e1:bd11:certificate7:trusted4:infod1:xi1ee9:signature{with_more}e\
+         1:cd11:certificate7:trusted4:infod1:xi2ee9:signature{with_more}e1:dd9:signature{plain}e1:ed4:infodeee"
+    );
+    let file = format!("d4:info{SINGLE}10:signatures{signatures}e");
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    let verdicts: Vec<_> =
+        torrent.verify_signatures(&Plain).into_iter().map(|(by, verdict)| (by.signer, verdict)).collect();
+    let [valid, invalid, untrusted] = [SignatureVerdict::Valid, SignatureVerdict::Invalid, SignatureVerdict::Untrusted];
+    let expected = [("a", valid), ("b", valid), ("c", invalid), ("d", untrusted)];
+    assert_eq!(verdicts, expected.map(|(signer, verdict)| (signer.into(), verdict)));
+    assert_eq!(torrent.to_bytes(), file.as_bytes());
+}
+
+#[test]
+fn hints_inside_and_outside_are_merged() {
+    let mut hasher = Builder::new("x", 16_384)
+        .single_file(1)
+        .similar([InfoHash::new([1; 20])])
+        .collections(["one", "two"])
+        .update_url("http://feed/")
+        .originator(b"cert".to_vec())
+        .source("here")
+        .hasher()
+        .unwrap();
+    hasher.update(b"x");
+    let torrent = hasher.finish().unwrap();
+    let mut parts = torrent.parts().clone();
+    parts.similar = vec![InfoHash::new([1; 20]), InfoHash::new([2; 20])];
+    parts.collections = vec!["two".into(), "three".into()];
+    let torrent = Metainfo::from_bytes(&torrent.with_parts(parts).to_bytes()).unwrap();
+    assert_eq!(torrent.similar().collect::<Vec<_>>(), [InfoHash::new([1; 20]), InfoHash::new([2; 20])]);
+    assert_eq!(torrent.collections().collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert_eq!(
+        (torrent.info().update_url(), torrent.info().originator().unwrap().as_ref()),
+        (Some("http://feed/"), &b"cert"[..])
+    );
+    assert_eq!(torrent.warnings(), []);
+}
+
+#[test]
+fn editing_changes_what_was_edited_and_nothing_else() {
+    let unsorted = format!("d4:name1:x{}", SINGLE.replace("4:name1:x", "").trim_start_matches('d'));
+    let file = format!(
+        "d8:announce1:a13:announce-listll1:ael1:bee8:encoding5:UTF-84:info{unsorted}5:nodesll1:hi6881e1:?ee10:signaturesd1:ad9:signature1:xee\
+         7:unknownd1:bi1e1:ai2eee"
+    );
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    assert_eq!(torrent.clone().with_parts(torrent.parts().clone()).to_bytes(), file.as_bytes());
+    let mut parts = torrent.parts().clone();
+    parts.announce_tiers = vec![vec!["http://new/".into()]];
+    parts.comment = Some("edited".into());
+    let edited = torrent.clone().with_parts(parts.clone());
+    let expected =
+        file.replace("8:announce1:a13:announce-listll1:ael1:bee", "8:announce11:http://new/7:comment6:edited");
+    assert_eq!(String::from_utf8_lossy(&edited.to_bytes()), expected);
+    let again = Metainfo::from_bytes(&edited.to_bytes()).unwrap();
+    assert_eq!((again.info(), again.parts()), (torrent.info(), &parts));
+    parts.announce_tiers.clear();
+    parts.comment = None;
+    let bare = String::from_utf8_lossy(&edited.with_parts(parts).to_bytes()).into_owned();
+    assert_eq!(bare, file.replace("8:announce1:a13:announce-listll1:ael1:bee", ""));
 }
 
 #[test]
