@@ -154,12 +154,12 @@ impl Builder {
     /// Adds a file of `length` bytes to a torrent that is a directory; the path starts below the torrent's name.
     #[must_use]
     pub fn add_file(self, path: impl IntoIterator<Item = impl Into<String>>, length: u64) -> Self {
-        self.add(NewFile::new(path, length))
+        self.file(NewFile::new(path, length))
     }
 
     /// Adds a file with attributes, or a link, to a torrent that is a directory.
     #[must_use]
-    pub fn add(mut self, file: NewFile) -> Self {
+    pub fn file(mut self, file: NewFile) -> Self {
         self.files.push(file);
         self
     }

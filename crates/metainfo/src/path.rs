@@ -31,6 +31,7 @@ fn begins_like_device(bytes: &[u8]) -> bool {
 }
 
 /// Bytes that are a character of their own and do no harm.
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of 256")]
 const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0x20;
@@ -172,9 +173,10 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
 /// Eight ASCII bytes in lower case. Bytes below 128 do not carry into their neighbours.
 fn lower_case(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let from_a = word.wrapping_add(EACH * (0x80 - b'A' as u64));
-    let beyond_z = word.wrapping_add(EACH * (0x7f - b'Z' as u64));
-    word | (from_a & !beyond_z & EACH << 7) >> 2
+    // What added to `A`, and to what follows `Z`, sets the highest bit of a byte.
+    const TO_A: u64 = EACH.wrapping_mul(0x80 - 0x41);
+    const PAST_Z: u64 = EACH.wrapping_mul(0x80 - 0x5b);
+    word | (word.wrapping_add(TO_A) & !word.wrapping_add(PAST_Z) & EACH << 7) >> 2
 }
 
 fn mix(state: u64, word: u64) -> u64 {

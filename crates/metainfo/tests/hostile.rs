@@ -1,6 +1,7 @@
 //! Torrents made to do harm: each is refused with a kind and a byte, or loads as something that docs/torrents.md calls safe. What that costs in memory is
 //! counted.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on fails")]
 #![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};

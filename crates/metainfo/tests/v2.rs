@@ -1,7 +1,10 @@
 //! Torrents of version 2 and hybrids (BEP 52) through the public interface.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on fails")]
+
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use unchoke_bencode::{DecodeLimits, OwnedValue, decode};
 use unchoke_core::hash::{sha1, sha256};
 use unchoke_core::{GeometryError, PieceHash, PieceIndex, Sha256Hash};
@@ -68,7 +71,9 @@ fn edit(torrent: &Metainfo, path: &[&[u8]], change: impl FnOnce(&mut OwnedValue)
     value.encode()
 }
 
-fn dict(value: &mut OwnedValue) -> &mut std::collections::BTreeMap<Vec<u8>, OwnedValue> {
+type Entries = BTreeMap<Vec<u8>, OwnedValue>;
+
+fn dict(value: &mut OwnedValue) -> &mut Entries {
     match value {
         OwnedValue::Dict(entries) => entries,
         other => panic!("{other:?} is no dictionary"),
@@ -188,9 +193,9 @@ fn attributes_and_links_come_back() {
     for version in [Version::V1, Version::V2, Version::Hybrid] {
         let mut hasher = Builder::new("dir", 16_384)
             .version(version)
-            .add(NewFile::new(["a"], 3).executable())
-            .add(NewFile::symlink(["b"], ["c", "d"]))
-            .add(NewFile::new(["c", "d"], 2).hidden())
+            .file(NewFile::new(["a"], 3).executable())
+            .file(NewFile::symlink(["b"], ["c", "d"]))
+            .file(NewFile::new(["c", "d"], 2).hidden())
             .hasher()
             .unwrap();
         hasher.update(b"abcde");
@@ -284,9 +289,7 @@ fn b6_piece_lengths_at_the_edges_are_taken_or_refused() {
 fn b14_piece_layers_must_be_those_of_the_files() {
     let torrent = build(Version::V2, PIECE, &files());
     let roots: Vec<Sha256Hash> = [0, 3].map(|file| torrent.info().pieces_root(file).unwrap()).to_vec();
-    let layers = |change: &dyn Fn(&mut std::collections::BTreeMap<Vec<u8>, OwnedValue>)| {
-        kind(&edit(&torrent, &[b"piece layers"], |at| change(dict(at))))
-    };
+    let layers = |change: &dyn Fn(&mut Entries)| kind(&edit(&torrent, &[b"piece layers"], |at| change(dict(at))));
     let first = roots[0].as_bytes();
     let layer = torrent.info().piece_layer(0).unwrap().to_vec();
     let flip = |at: usize| {
@@ -349,7 +352,7 @@ fn b15_the_halves_of_a_hybrid_must_agree() {
         other => panic!("{other:?}"),
     };
     let entry = |length: i64, name: &str, attr: &str| {
-        let mut entry = std::collections::BTreeMap::new();
+        let mut entry = BTreeMap::new();
         entry.insert(b"length".to_vec(), OwnedValue::Int(length));
         entry.insert(b"path".to_vec(), OwnedValue::List(vec![bytes(name.as_bytes())]));
         if !attr.is_empty() {
