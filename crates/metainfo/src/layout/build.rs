@@ -234,21 +234,14 @@ impl<'a> LayoutBuilder<'a> {
         })
     }
 
-    /// Gives a number to each file whose path is that of an earlier file or of a directory, such that the path is no other file's either.
+    /// Gives a number to each file whose path is that of an earlier file or of a directory.
     ///
     /// For each path the numbers that were tried only grow, so the work is proportional to the names that are there.
     fn rename(&mut self) {
-        let mut wanted: Vec<u64> = self.numbers.iter().copied().filter(|number| *number != 0).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut claimed = vec![false; wanted.len()];
-        let mut given: BTreeSet<u64> = BTreeSet::new();
+        let mut taken: BTreeSet<u64> = self.directories.iter().copied().collect();
         let mut tried: BTreeMap<u64, u32> = BTreeMap::new();
-        let directories = &self.directories;
         for (entry, number) in self.entries.iter_mut().zip(&mut self.numbers) {
-            let claim = wanted.binary_search(number).ok().and_then(|at| claimed.get_mut(at));
-            let is_first = claim.is_none_or(|claimed| !std::mem::replace(claimed, true));
-            if is_first && directories.binary_search(number).is_err() {
+            if *number == 0 || taken.insert(*number) {
                 continue;
             }
             let start = entry.path as usize;
@@ -261,8 +254,7 @@ impl<'a> LayoutBuilder<'a> {
                 *next = next.saturating_add(1);
                 let candidate = numbered(name, *next);
                 let candidate_number = fold(before, &candidate);
-                let is_wanted = [&wanted, directories].iter().any(|all| all.binary_search(&candidate_number).is_ok());
-                if !is_wanted && given.insert(candidate_number) {
+                if taken.insert(candidate_number) {
                     *number = candidate_number;
                     break candidate;
                 }
@@ -334,7 +326,7 @@ mod tests {
         assert_eq!(paths(&["a", "a"]), ["a", "a.1"]);
         assert_eq!(paths(&["a.txt", "A.TXT", "a.txt"]), ["a.txt", "A.1.TXT", "a.2.txt"]);
         assert_eq!(paths(&["a", "a.1", "a"]), ["a", "a.1", "a.2"]);
-        assert_eq!(paths(&["a", "a", "a.1"]), ["a", "a.2", "a.1"]);
+        assert_eq!(paths(&["a", "a", "a.1"]), ["a", "a.1", "a.1.1"]);
         assert_eq!(paths(&["x/É", "x/é", "y/é"]), ["x/É", "x/é.1", "y/é"]);
     }
 
