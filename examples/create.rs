@@ -5,11 +5,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use unchoke_examples::{Failure, generate, number, run};
-use unchoke_metainfo::Builder;
+use unchoke_core::InfoHash;
+use unchoke_examples::{Failure, bytes, generate, number, run};
+use unchoke_metainfo::{Builder, MagnetLink, Node, Version};
 use unchoke_storage::create;
 
-const USAGE: &str = "create <PATH> --output FILE [--tracker URL]… [--piece-length N] [--private] [--web-seed URL]…";
+const USAGE: &str = "create <PATH> --output FILE [--v1 | --v2 | --hybrid] [--piece-length N] [--private] [--tracker URL[,URL]…]… \
+[--web-seed URL]… [--http-seed URL]… [--node HOST:PORT]… [--comment TEXT] [--created-by TEXT] [--creation-date SECONDS] [--source TEXT] \
+[--similar INFO_HASH]… [--collection NAME]… [--update-url URL] [--originator FILE]";
 
 fn main() -> ExitCode {
     run(USAGE, start())
@@ -19,30 +22,89 @@ fn text(value: OsString) -> Result<String, Failure> {
     value.into_string().map_err(|value| Failure::Usage(format!("{} is not UTF-8", value.display())))
 }
 
+fn node(text: &str) -> Result<Node, Failure> {
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parts.ok_or_else(|| Failure::Usage(format!("{text} is no HOST:PORT")))?;
+    Ok(Node { host: host.trim_matches(['[', ']']).to_owned(), port })
+}
+
+fn info_hash(text: &str) -> Result<InfoHash, Failure> {
+    let link: Result<MagnetLink, _> = format!("magnet:?xt=urn:btih:{text}").parse();
+    link.map(|link| link.info_hashes().wire()).map_err(|_| Failure::Usage(format!("{text} is no info-hash")))
+}
+
+/// What makes of a builder what the arguments ask for, one step each.
+type Steps = Vec<Box<dyn Fn(Builder) -> Builder>>;
+
 fn start() -> Result<(), Failure> {
     use lexopt::Arg::{Long, Value};
-    let (mut path, mut output, mut piece_length, mut private) = (None::<PathBuf>, None::<PathBuf>, 0, false);
-    let (mut trackers, mut web_seeds) = (Vec::new(), Vec::new());
+    let (mut path, mut output, mut piece_length) = (None::<PathBuf>, None::<PathBuf>, 0);
+    let (mut similar, mut collections) = (Vec::new(), Vec::new());
+    let mut steps: Steps = Vec::new();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
+        let mut step = |step: Box<dyn Fn(Builder) -> Builder>| steps.push(step);
         match argument {
             Long("output") => output = Some(parser.value()?.into()),
-            Long("tracker") => trackers.push(text(parser.value()?)?),
-            Long("web-seed") => web_seeds.push(text(parser.value()?)?),
+            Long("v1") => step(Box::new(|builder| builder.version(Version::V1))),
+            Long("v2") => step(Box::new(|builder| builder.version(Version::V2))),
+            Long("hybrid") => step(Box::new(|builder| builder.version(Version::Hybrid))),
+            Long("private") => step(Box::new(Builder::private)),
             Long("piece-length") => {
                 let length = number(&parser.value()?)?;
                 let fits = u32::try_from(length).ok().filter(|length| *length > 0);
                 piece_length = fits.ok_or_else(|| Failure::Usage(format!("{length} is no piece length")))?;
             }
-            Long("private") => private = true,
+            Long("tracker") => {
+                let tier: Vec<String> = text(parser.value()?)?.split(',').map(str::to_owned).collect();
+                step(Box::new(move |builder| builder.tracker_tier(tier.clone())));
+            }
+            Long("web-seed") => {
+                let address = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.web_seed(address.clone())));
+            }
+            Long("http-seed") => {
+                let address = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.http_seed(address.clone())));
+            }
+            Long("node") => {
+                let node = node(&text(parser.value()?)?)?;
+                step(Box::new(move |builder| builder.node(node.clone())));
+            }
+            Long("comment") => {
+                let comment = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.comment(comment.clone())));
+            }
+            Long("created-by") => {
+                let program = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.created_by(program.clone())));
+            }
+            Long("creation-date") => {
+                let seconds = number(&parser.value()?)?;
+                step(Box::new(move |builder| builder.creation_date(seconds)));
+            }
+            Long("source") => {
+                let source = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.source(source.clone())));
+            }
+            Long("update-url") => {
+                let address = text(parser.value()?)?;
+                step(Box::new(move |builder| builder.update_url(address.clone())));
+            }
+            Long("originator") => {
+                let certificate = bytes(&parser.value()?)?;
+                step(Box::new(move |builder| builder.originator(certificate.clone())));
+            }
+            Long("similar") => similar.push(info_hash(&text(parser.value()?)?)?),
+            Long("collection") => collections.push(text(parser.value()?)?),
             Value(value) if path.is_none() => path = Some(value.into()),
             other => return Err(other.unexpected().into()),
         }
     }
     let options = |builder: Builder| {
-        let builder = trackers.iter().fold(builder, |builder, tracker| builder.tracker(tracker));
-        let builder = web_seeds.iter().fold(builder, |builder, seed| builder.web_seed(seed));
-        if private { builder.private() } else { builder }
+        let builder = steps.iter().fold(builder, |builder, step| step(builder));
+        let builder = if similar.is_empty() { builder } else { builder.similar(similar) };
+        if collections.is_empty() { builder } else { builder.collections(collections) }
     };
     let metainfo = match (&path, &output) {
         (None, None) => {
@@ -59,6 +121,8 @@ fn start() -> Result<(), Failure> {
         std::fs::write(&output, metainfo.to_bytes())
             .map_err(|error| Failure::Failed(format!("{}: {error}", output.display())))?;
     }
-    println!("{}", metainfo.info_hashes());
+    let hashes = metainfo.info_hashes();
+    hashes.get_v1().into_iter().for_each(|hash| println!("{hash}"));
+    hashes.get_v2().into_iter().for_each(|hash| println!("{hash}"));
     Ok(())
 }

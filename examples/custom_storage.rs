@@ -24,7 +24,7 @@ struct PieceFiles {
 impl Storage for PieceFiles {
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError> {
         let folder = self.root.join(info.info_hashes().wire().to_string());
-        Ok(Arc::new(PieceFolder::open(folder, *info.geometry())?))
+        Ok(Arc::new(PieceFolder::open(folder, info.geometry().clone())?))
     }
 }
 

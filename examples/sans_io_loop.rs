@@ -174,7 +174,7 @@ impl Driver {
         let torrent = session.add_torrent(now, TorrentParams::from_content(metainfo.info_hashes(), content));
         let (sender, inputs) = channel();
         let (jobs, queue) = channel();
-        let (disk, results, geometry) = (Arc::clone(&store), sender.clone(), *info.geometry());
+        let (disk, results, geometry) = (Arc::clone(&store), sender.clone(), info.geometry().clone());
         thread::spawn(move || work(disk.as_ref(), &geometry, &queue, &results));
         let mut driver = Self { session, torrent, store, peers: HashMap::new(), jobs, sender, done: false };
         driver.carry_out();

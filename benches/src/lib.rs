@@ -33,5 +33,7 @@ pub fn torrent() -> Result<Vec<u8>, BuildError> {
         builder = builder.add_file([folder, format!("a file with a name of usual length {number:05}.bin")], length);
     }
     let noise = noise(PIECES as usize * 20);
-    Ok(builder.finish_with_hashes(noise.chunks_exact(20).filter_map(Sha1Hash::from_slice).collect())?.to_bytes())
+    Ok(builder
+        .finish_with_hashes(noise.chunks_exact(20).filter_map(Sha1Hash::from_slice).collect::<Vec<_>>())?
+        .to_bytes())
 }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use unchoke_bencode::encode;
 use unchoke_core::{Block, InfoHash, InfoHashes, PeerId, PieceIndex, Sha1Hash, Sha256Hash};
-use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo};
+use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo, Version};
 use unchoke_wire::{Handshake, Message, Reserved};
 
 /// One input.
@@ -23,7 +23,8 @@ pub struct Seed {
 /// # Errors
 /// If a torrent cannot be built.
 pub fn all() -> Result<Vec<Seed>, BuildError> {
-    let (one, many) = (one_file()?, many_files()?);
+    let (one, many) = (one_file()?, many_files(Version::V1)?);
+    let (v2, both) = (many_files(Version::V2)?, many_files(Version::Hybrid)?);
     let announce = encode(|v| {
         v.dict(|d| {
             d.int("interval", 1800);
@@ -46,8 +47,10 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
         ("connection", "metadata", [&[0b0001, 200][..], &extended()].concat()),
         ("magnet", "full", full_link(&many).into_bytes()),
         ("magnet", "hybrid", MagnetLink::new(hybrid()).to_string().into_bytes()),
+        ("metainfo", "hybrid", both.to_bytes()),
         ("metainfo", "many_files", many.to_bytes()),
         ("metainfo", "one_file", one.to_bytes()),
+        ("metainfo", "v2", v2.to_bytes()),
         ("tracker_http", "announce", [&[0, 64][..], &response(&announce)].concat()),
         ("tracker_http", "chunked", [&[0, 9][..], &chunked(&announce)].concat()),
         (
@@ -72,8 +75,9 @@ fn one_file() -> Result<Metainfo, BuildError> {
     hasher.finish()
 }
 
-fn many_files() -> Result<Metainfo, BuildError> {
+fn many_files(version: Version) -> Result<Metainfo, BuildError> {
     let mut hasher = Builder::new("folder", 16_384)
+        .version(version)
         .add_file(["a", "b.txt"], 10)
         .add_file(["c.txt"], 20_000)
         .tracker_tier(["http://one.test/announce", "udp://two.test:6969/announce"])

@@ -72,6 +72,22 @@ pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result
 pub enum PieceHash {
     /// The SHA-1 of the piece's bytes (BEP 3).
     V1(Sha1Hash),
+    /// The root of the merkle tree over the piece's blocks (BEP 52).
+    V2(PieceRoot),
+    /// Both: the torrent is a hybrid, and a piece that fits one description alone is wrong (BEP 52, "Upgrade Path").
+    Hybrid(Sha1Hash, PieceRoot),
+}
+
+/// The root of the merkle tree over the blocks of one piece (BEP 52), and the shape of that tree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "BEP 52 closes the set of fields")]
+pub struct PieceRoot {
+    /// The root.
+    pub root: Sha256Hash,
+    /// Bytes of the piece that belong to its file. What follows is padding of a hybrid torrent and no part of the tree.
+    pub length: u32,
+    /// Leaves of the tree, those that stand for nothing included: a power of two.
+    pub leaves: u32,
 }
 
 /// SHA-1 of one run of bytes.
@@ -114,6 +130,35 @@ impl Sha1 {
     #[must_use]
     pub fn finish(self) -> Sha1Hash {
         Sha1Hash(self.0.finalize().into())
+    }
+}
+
+/// SHA-256 fed in parts.
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    /// A hasher that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes taken.
+    #[must_use]
+    pub fn finish(self) -> Sha256Hash {
+        Sha256Hash(self.0.finalize().into())
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha256(..)")
     }
 }
 

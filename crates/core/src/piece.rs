@@ -3,6 +3,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The length of a block that clients request, in bytes: 16 KiB by convention (BEP 3).
 pub const BLOCK_LEN: u32 = 16 * 1024;
@@ -68,11 +69,15 @@ pub enum GeometryError {
 }
 
 /// How a torrent's bytes are cut into pieces and blocks. All piece arithmetic lives here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Geometry {
     total: u64,
+    /// Where the last piece ends. Beyond `total` if there are gaps between files.
+    end: u64,
     piece_len: u32,
     pieces: u32,
+    /// The pieces before the last that are shorter than the rest, in order, with their lengths.
+    short: Option<Arc<[(PieceIndex, u32)]>>,
 }
 
 #[expect(clippy::arithmetic_side_effects, reason = "bounds are established by `new` and by the index checks")]
@@ -82,15 +87,41 @@ impl Geometry {
     /// # Errors
     /// If the piece length is out of range or the pieces cannot be counted in 32 bits.
     pub fn new(total: u64, piece_len: u64) -> Result<Self, GeometryError> {
-        let length = match u32::try_from(piece_len) {
-            Ok(length) if (1..=MAX_PIECE_LEN).contains(&length) => length,
-            _ => return Err(GeometryError::PieceLength(piece_len)),
-        };
+        let length = checked_length(piece_len)?;
         let pieces = u32::try_from(total.div_ceil(piece_len)).map_err(|_| GeometryError::TooManyPieces(total))?;
-        Ok(Self { total, piece_len: length, pieces })
+        Ok(Self { total, end: total, piece_len: length, pieces, short: None })
     }
 
-    /// All bytes of the torrent.
+    /// Cuts each of these files into pieces of `piece_len` bytes of its own, the last one of each file shorter if need be ([BEP 52]).
+    ///
+    /// [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn aligned(lengths: impl IntoIterator<Item = u64>, piece_len: u64) -> Result<Self, GeometryError> {
+        let length = checked_length(piece_len)?;
+        let (mut total, mut pieces, mut short) = (0_u64, 0_u32, Vec::new());
+        let mut end = 0;
+        for file in lengths {
+            total = total.checked_add(file).ok_or(GeometryError::TooManyPieces(u64::MAX))?;
+            let more = u32::try_from(file.div_ceil(piece_len)).ok().and_then(|more| pieces.checked_add(more));
+            pieces = more.ok_or(GeometryError::TooManyPieces(total))?;
+            if let Ok(rest) = u32::try_from(file % piece_len)
+                && file > 0
+            {
+                end = u64::from(pieces) * piece_len - if rest == 0 { 0 } else { piece_len - u64::from(rest) };
+                if rest > 0 {
+                    short.push((PieceIndex(pieces - 1), rest));
+                }
+            }
+        }
+        // Where the torrent ends says how long its last piece is.
+        short.pop_if(|(piece, _)| piece.0 + 1 == pieces);
+        let short = (!short.is_empty()).then(|| short.into());
+        Ok(Self { total, end, piece_len: length, pieces, short })
+    }
+
+    /// All bytes of the torrent. Where files are [aligned](Self::aligned) to pieces, what lies between them does not count.
     #[must_use]
     pub fn total_len(&self) -> u64 {
         self.total
@@ -114,11 +145,16 @@ impl Geometry {
         if piece.0 >= self.pieces {
             return None;
         }
-        let left = self.total - u64::from(piece.0) * u64::from(self.piece_len);
+        if let Some(short) = &self.short
+            && let Ok(at) = short.binary_search_by_key(&piece, |(piece, _)| *piece)
+        {
+            return short.get(at).map(|(_, length)| *length);
+        }
+        let left = self.end - u64::from(piece.0) * u64::from(self.piece_len);
         Some(u32::try_from(left).map_or(self.piece_len, |left| left.min(self.piece_len)))
     }
 
-    /// Where the piece starts within the torrent, in bytes, or `None` if there is no such piece.
+    /// Where the piece starts within the torrent, in bytes and with the gaps between [aligned](Self::aligned) files, or `None` if there is no such piece.
     #[must_use]
     pub fn piece_offset(&self, piece: PieceIndex) -> Option<u64> {
         (piece.0 < self.pieces).then(|| u64::from(piece.0) * u64::from(self.piece_len))
@@ -159,9 +195,31 @@ impl Geometry {
     }
 }
 
+fn checked_length(piece_len: u64) -> Result<u32, GeometryError> {
+    match u32::try_from(piece_len) {
+        Ok(length) if (1..=MAX_PIECE_LEN).contains(&length) => Ok(length),
+        _ => Err(GeometryError::PieceLength(piece_len)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aligned_files_share_no_piece() {
+        let geometry = Geometry::aligned([5, 0, 20_000, 16_384, 1], 16_384).unwrap();
+        let lengths: Vec<_> = geometry.pieces().map(|piece| geometry.piece_len(piece).unwrap()).collect();
+        assert_eq!(lengths, [5, 16_384, 3_616, 16_384, 1]);
+        assert_eq!((geometry.total_len(), geometry.piece_offset(PieceIndex(3))), (36_390, Some(3 * 16_384)));
+        assert_eq!(geometry.block(PieceIndex(0), 0).unwrap().length, 5);
+        assert!(!geometry.contains(Block { piece: PieceIndex(2), offset: 0, length: 3_617 }));
+        for total in [0, 1, 16_384, 16_385, 50_000] {
+            assert_eq!(Geometry::aligned([total, 0], 16_384), Geometry::new(total, 16_384), "one file has no gaps");
+        }
+        assert!(Geometry::aligned([u64::MAX, 1], 1 << 20).is_err());
+        assert_eq!(Geometry::aligned([1 << 51, 1 << 51], 1 << 20), Err(GeometryError::TooManyPieces(1 << 52)));
+    }
 
     #[test]
     fn last_piece_and_block_are_shorter() {

@@ -52,6 +52,70 @@ pub enum ErrorKind {
     /// The torrent is of a version that is not supported.
     #[error("unsupported version {0}")]
     UnsupportedVersion(i64),
+    /// There is a file tree, but no `meta version` 2 that would give it a meaning.
+    #[error("`file tree` without `meta version` 2")]
+    TreeWithoutVersion,
+    /// The piece length of a v2 torrent is no power of two, or below 16 KiB.
+    #[error("piece length {0} is no power of two from 16 KiB")]
+    PieceLengthV2(u32),
+    /// The keys of a file tree are not in order, or one is there twice, so that the order of the files is not certain.
+    #[error("file tree is not sorted")]
+    UnsortedTree,
+    /// Something in the file tree is a file and a directory at once, or the tree itself is a file.
+    #[error("a file of the tree has siblings or is the root")]
+    FileAndDirectory,
+    /// A file of the tree is said to be padding, which v2 torrents do not need.
+    #[error("padding in the file tree")]
+    PaddingInTree,
+    /// The pieces root of a file is missing, or not 32 bytes, or all zeros, or that of a file without bytes.
+    #[error("no pieces root where there has to be one, or one where there must be none")]
+    PiecesRoot,
+    /// The two descriptions of a hybrid torrent do not agree.
+    #[error("file {file} differs in the two halves of a hybrid: {what}")]
+    Hybrid {
+        /// The number of the file in the file tree.
+        file: usize,
+        /// What differs.
+        what: Mismatch,
+    },
+    /// There is no piece layer of a file that is longer than a piece.
+    #[error("file {0} has no piece layer")]
+    MissingLayer(usize),
+    /// A piece layer is that of no file, or of one that needs none.
+    #[error("piece layer of no file that needs one")]
+    UnknownLayer,
+    /// A piece layer has not one hash for each piece of its file.
+    #[error("piece layer of {found} bytes, expected {expected}")]
+    LayerLength {
+        /// The number of bytes that the length of the file asks for.
+        expected: u64,
+        /// The number of bytes found.
+        found: usize,
+    },
+    /// The hashes of a piece layer do not lead to the pieces root of the file.
+    #[error("piece layer does not lead to its root")]
+    LayerHash,
+}
+
+/// In what the two halves of a hybrid torrent differ (BEP 52, "Upgrade Path").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The number of files.
+    #[error("number of files")]
+    Count,
+    /// The path, and so the order.
+    #[error("path")]
+    Path,
+    /// The length.
+    #[error("length")]
+    Length,
+    /// The piece at which the file begins: padding is missing, too short or too long.
+    #[error("alignment")]
+    Alignment,
+    /// The padding after the last file.
+    #[error("padding at the end")]
+    Padding,
 }
 
 /// Why a torrent cannot be loaded, and at which byte. It is always the fault of whoever made the bytes.
@@ -101,27 +165,35 @@ pub enum Warning {
     /// Dictionary keys are not in order. The exact bytes are kept, so the info-hash is what it is.
     #[error("dictionary keys are not sorted")]
     NotCanonical,
-    /// The torrent is a hybrid (BEP 52) and is loaded by its v1 part alone.
-    #[error("hybrid torrent is loaded as version 1")]
-    HybridAsV1,
     /// The name of the torrent is no safe file name everywhere and was replaced.
     #[error("name is replaced by {to:?}")]
     NameReplaced {
         /// The name to use on disk.
         to: String,
     },
-    /// The path of a file is unsafe somewhere, or collides with another, and was replaced.
-    #[error("path of file {file} is replaced by {to:?}")]
-    PathReplaced {
-        /// The number of the file.
-        file: usize,
-        /// The path to use on disk, joined by `/`.
-        to: String,
+    /// Paths that are unsafe somewhere, or collide with others, were replaced; see [`FileEntry::is_renamed`](crate::FileEntry::is_renamed).
+    #[error("{count} paths are replaced, the first is that of file {first}")]
+    PathsReplaced {
+        /// The number of the first such file.
+        first: usize,
+        /// How many there are.
+        count: usize,
     },
-    /// A symbolic link (BEP 47) is treated as a plain file; it is never followed.
-    #[error("file {0} is a symbolic link and treated as a plain file")]
-    Symlink(usize),
+    /// Symbolic links (BEP 47) that lead out of the torrent, in a circle, or to nothing have no target.
+    #[error("{count} symbolic links lead nowhere, the first is file {first}")]
+    LinksWithoutTarget {
+        /// The number of the first such file.
+        first: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The torrent has one hash for all (BEP 30), so there are no hashes of pieces: none can be verified.
+    #[error("pieces cannot be verified: there is a root hash only")]
+    RootHash,
     /// A field that is not needed is malformed and was ignored, wholly or in part.
     #[error("malformed `{0}` is ignored")]
     Ignored(&'static str),
+    /// A field has more values than [`MAX_LISTED`](crate::parts::MAX_LISTED); the rest was ignored.
+    #[error("`{0}` is too long and was cut")]
+    Cut(&'static str),
 }

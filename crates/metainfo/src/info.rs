@@ -1,28 +1,58 @@
-//! The info dictionary ([BEP 3], attributes of [BEP 47]), whose exact bytes name the torrent.
+//! The info dictionary ([BEP 3], [BEP 52], attributes of [BEP 47]), whose exact bytes name the torrent.
 //!
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 //! [BEP 47]: https://www.bittorrent.org/beps/bep_0047.html
+//! [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
 
-use crate::error::{ErrorKind, MetainfoError, Warning};
-use crate::layout::{Attributes, FileEntry, Layout};
-use crate::path::{NameTree, component};
+mod draft;
+mod extras;
+mod layers;
+
+pub(crate) use draft::Draft;
+pub use layers::LayerError;
+
+use crate::error::{MetainfoError, Warning};
+use crate::layout::Layout;
 use bytes::Bytes;
-use std::sync::Arc;
-use unchoke_bencode::{DecodeLimits, Dict, Value, decode};
-use unchoke_core::hash::{sha1, sha256};
-use unchoke_core::{Geometry, InfoHashes, PieceHash, PieceIndex, Sha1Hash};
+use extras::Extras;
+use unchoke_bencode::decode;
+use unchoke_core::merkle::LEAF_LEN;
+use unchoke_core::{Geometry, InfoHash, InfoHashes, PieceHash, PieceIndex, PieceRoot, Sha1Hash, Sha256Hash};
+
+pub use crate::fields::{MAX_FILES, MAX_INFO_LEN, MAX_PATH_DEPTH, MAX_TORRENT_LEN};
+
+/// Which description of its files a torrent has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "BEP 52 closes the set: a later version is an incompatible one")]
+pub enum Version {
+    /// A list of files and the SHA-1 of each piece (BEP 3).
+    V1,
+    /// A tree of files with a merkle tree each (BEP 52).
+    V2,
+    /// Both, of the same files (BEP 52, "Upgrade Path").
+    Hybrid,
+}
 
 /// A checked info dictionary: all that is needed to download, verify and store a torrent.
+///
+/// The piece hashes of long files of a v2 torrent are not in it, but in the torrent file around it; without that they come from peers, see
+/// [`add_piece_layer`](Self::add_piece_layer).
 #[derive(Clone, Debug)]
 pub struct Info {
     raw: Bytes,
+    version: Version,
     hashes: InfoHashes,
     raw_name: Bytes,
     private: bool,
     multi_file: bool,
+    /// The v1 hashes of all pieces; nothing if there are none.
     pieces: Bytes,
+    root_hash: Option<Sha1Hash>,
+    /// By the number of the file, for those that are longer than a piece and whose layer is known.
+    layers: Vec<(u32, Bytes)>,
     geometry: Geometry,
     layout: Layout,
+    extras: Extras,
     warnings: Vec<Warning>,
 }
 
@@ -34,94 +64,27 @@ impl Info {
     /// [`MAX_INFO_LEN`] bytes are accepted at most.
     pub fn from_bytes(raw: impl Into<Bytes>) -> Result<Self, MetainfoError> {
         let raw = raw.into();
-        if raw.len() > MAX_INFO_LEN {
-            return Err(MetainfoError::at(ErrorKind::InfoTooLong(raw.len()), 0));
-        }
-        let document = decode(&raw, &decode_limits())?;
+        Draft::check_length(raw.len(), 0)?;
+        let document = decode(&raw, &crate::fields::decode_limits())?;
         let mut warnings = Vec::new();
         if !document.is_canonical() {
             warnings.push(Warning::NotCanonical);
         }
-        Self::from_value(document.root(), raw.clone(), warnings)
-    }
-
-    /// Reads a decoded info dictionary, of which `raw` are the bytes.
-    pub(crate) fn from_value(
-        value: Value<'_, '_>,
-        raw: Bytes,
-        mut warnings: Vec<Warning>,
-    ) -> Result<Self, MetainfoError> {
-        let at = value.offset();
-        let fail = |kind| MetainfoError::at(kind, at);
-        if raw.len() > MAX_INFO_LEN {
-            return Err(fail(ErrorKind::InfoTooLong(raw.len())));
-        }
-        let dict = value.as_dict().ok_or_else(|| fail(ErrorKind::WrongType("info")))?;
-
-        let version = optional_int(dict, "meta version")?.unwrap_or(1);
-        let pieces = match (version, dict.get(b"pieces")) {
-            (1, None) => return Err(fail(ErrorKind::Missing("pieces"))),
-            (1 | 2, Some(pieces)) => pieces,
-            _ => return Err(fail(ErrorKind::UnsupportedVersion(version))),
-        };
-        let hashes = if version == 2 {
-            warnings.push(Warning::HybridAsV1);
-            InfoHashes::hybrid(sha1(&raw), sha256(&raw))
-        } else {
-            InfoHashes::v1(sha1(&raw))
-        };
-
-        let raw_name = match dict.get(b"name.utf-8").and_then(Value::as_str) {
-            Some(name) => name.as_bytes(),
-            None => required_bytes(dict, "name", at)?,
-        };
-        let name: Arc<str> = component(raw_name).into();
-        if name.as_bytes() != raw_name {
-            warnings.push(Warning::NameReplaced { to: name.to_string() });
-        }
-
-        let (layout, multi_file) = match (dict.get(b"length"), dict.get(b"files")) {
-            (Some(length), None) => {
-                let length = file_length(length)?;
-                let attributes = dict.get(b"attr").map(attributes).unwrap_or_default();
-                let path = Box::new([name.clone()]);
-                (Layout::new(name, vec![FileEntry { path, length, offset: 0, attributes }], length), false)
-            }
-            (None, Some(files)) => (read_files(name, files, &mut warnings)?, true),
-            _ => return Err(fail(ErrorKind::LengthOrFiles)),
-        };
-
-        let piece_length = dict.get(b"piece length").ok_or_else(|| fail(ErrorKind::Missing("piece length")))?;
-        let geometry = Geometry::new(layout.total_len(), length_of(piece_length, "piece length")?)
-            .map_err(|error| MetainfoError::at(ErrorKind::Geometry(error), piece_length.offset()))?;
-        let found =
-            pieces.as_bytes().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType("pieces"), pieces.offset()))?;
-        let expected = u64::from(geometry.piece_count()).saturating_mul(20);
-        if u64::try_from(found.len()) != Ok(expected) {
-            let kind = ErrorKind::PiecesLength { expected, found: found.len() };
-            return Err(MetainfoError::at(kind, pieces.offset()));
-        }
-        let end = pieces.offset().saturating_add(pieces.raw().len()).saturating_sub(at);
-        let pieces = raw.slice(end.saturating_sub(found.len())..end);
-
-        Ok(Self {
-            hashes,
-            raw_name: Bytes::copy_from_slice(raw_name),
-            // Any other value than 1 does not ask for anything (BEP 27).
-            private: dict.get(b"private").and_then(Value::as_int) == Some(1),
-            multi_file,
-            pieces,
-            geometry,
-            layout,
-            warnings,
-            raw,
-        })
+        let draft = Draft::read(document.root(), warnings)?;
+        drop(document);
+        Ok(draft.finish(raw))
     }
 
     /// The exact bytes of the dictionary.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         &self.raw
+    }
+
+    /// Which description of its files the torrent has.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// The names of the torrent: hashes of [`raw`](Self::raw).
@@ -154,12 +117,69 @@ impl Info {
         self.multi_file
     }
 
-    /// What a piece must hash to, or `None` if there is no such piece.
+    /// What a piece must hash to, or `None` if there is no such piece or its hash is not known.
+    ///
+    /// The hash is not known of torrents with a [`root_hash`](Self::root_hash), and of v2 files whose layer is [missing](Self::missing_layers).
+    /// A hybrid's piece has one hash then instead of two.
     #[must_use]
     pub fn piece_hash(&self, piece: PieceIndex) -> Option<PieceHash> {
+        let v1 = self.piece_sha1(piece);
+        match (v1, self.piece_root(piece)) {
+            (Some(v1), Some(v2)) => Some(PieceHash::Hybrid(v1, v2)),
+            (Some(v1), None) => Some(PieceHash::V1(v1)),
+            (None, Some(v2)) if self.version == Version::V2 => Some(PieceHash::V2(v2)),
+            (None, _) => None,
+        }
+    }
+
+    fn piece_sha1(&self, piece: PieceIndex) -> Option<Sha1Hash> {
         let start = usize::try_from(piece.0).ok()?.checked_mul(Sha1Hash::LEN)?;
-        let hash = self.pieces.get(start..start.checked_add(Sha1Hash::LEN)?)?;
-        Sha1Hash::from_slice(hash).map(PieceHash::V1)
+        Sha1Hash::from_slice(self.pieces.get(start..start.checked_add(Sha1Hash::LEN)?)?)
+    }
+
+    /// The root over the blocks of a piece (BEP 52), if the torrent has a v2 description and the layer of the file is known.
+    #[must_use]
+    pub fn piece_root(&self, piece: PieceIndex) -> Option<PieceRoot> {
+        if self.version == Version::V1 {
+            return None;
+        }
+        let offset = self.geometry.piece_offset(piece)?;
+        let number = self.layout.file_at(offset)?;
+        let file = self.layout.files().get(number)?;
+        let within = offset.checked_sub(file.offset())?;
+        let left = file.length().checked_sub(within)?;
+        let piece_length = self.geometry.piece_length();
+        let length = u32::try_from(left).unwrap_or(piece_length).min(piece_length);
+        if file.length() <= u64::from(piece_length) {
+            let leaves = length.div_ceil(LEAF_LEN).next_power_of_two();
+            return Some(PieceRoot { root: self.pieces_root(number)?, length, leaves });
+        }
+        let start = usize::try_from(within.checked_div(piece_length.into())?).ok()?.checked_mul(Sha256Hash::LEN)?;
+        let hash = self.piece_layer(number)?.get(start..start.checked_add(Sha256Hash::LEN)?)?;
+        let leaves = piece_length.checked_div(LEAF_LEN)?;
+        Some(PieceRoot { root: Sha256Hash::from_slice(hash)?, length, leaves })
+    }
+
+    /// The root of the merkle tree over a file (BEP 52), by the number of the file. Files without bytes, padding and v1 torrents have none.
+    #[must_use]
+    pub fn pieces_root(&self, file: usize) -> Option<Sha256Hash> {
+        let start = self.layout.root_at(file)?;
+        Sha256Hash::from_slice(self.raw.get(start..start.checked_add(Sha256Hash::LEN)?)?)
+    }
+
+    /// The roots of all pieces of a file, 32 bytes each, if they are known. Files that fit into one piece need none.
+    #[must_use]
+    pub fn piece_layer(&self, file: usize) -> Option<&Bytes> {
+        let at = self.layers.binary_search_by_key(&file, |(file, _)| *file as usize).ok()?;
+        self.layers.get(at).map(|(_, layer)| layer)
+    }
+
+    /// The one hash of a torrent that has no hashes of pieces ([BEP 30]). Its pieces cannot be verified by what is here.
+    ///
+    /// [BEP 30]: https://www.bittorrent.org/beps/bep_0030.html
+    #[must_use]
+    pub fn root_hash(&self) -> Option<Sha1Hash> {
+        self.root_hash
     }
 
     /// How the bytes are cut into pieces.
@@ -174,10 +194,45 @@ impl Info {
         &self.layout
     }
 
+    /// Torrents that may share files with this one ([BEP 38]).
+    ///
+    /// [BEP 38]: https://www.bittorrent.org/beps/bep_0038.html
+    #[must_use]
+    pub fn similar(&self) -> &[InfoHash] {
+        &self.extras.similar
+    }
+
+    /// Collections that the torrent belongs to (BEP 38).
+    #[must_use]
+    pub fn collections(&self) -> &[String] {
+        &self.extras.collections
+    }
+
+    /// Where to ask for a newer version of this torrent ([BEP 39]).
+    ///
+    /// [BEP 39]: https://www.bittorrent.org/beps/bep_0039.html
+    #[must_use]
+    pub fn update_url(&self) -> Option<&str> {
+        self.extras.update_url.as_deref()
+    }
+
+    /// The X.509 certificate, in DER, of who may sign newer versions (BEP 39). It is not looked into.
+    #[must_use]
+    pub fn originator(&self) -> Option<&Bytes> {
+        self.extras.originator.as_ref()
+    }
+
     /// What is odd about the torrent.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Calls `visit` with the number of each file and the components of its path as the torrent's maker wrote them, which are not fit to open files.
+    ///
+    /// They are read off the dictionary again. The one file of a torrent that is no directory has its raw name for a path.
+    pub fn for_each_raw_path(&self, visit: impl FnMut(usize, &[&[u8]])) {
+        draft::raw_paths(self, visit);
     }
 }
 
@@ -189,117 +244,3 @@ impl PartialEq for Info {
 }
 
 impl Eq for Info {}
-
-fn read_files(root: Arc<str>, value: Value<'_, '_>, warnings: &mut Vec<Warning>) -> Result<Layout, MetainfoError> {
-    let fail = |kind, value: Value<'_, '_>| MetainfoError::at(kind, value.offset());
-    let list = value.as_list().ok_or_else(|| fail(ErrorKind::WrongType("files"), value))?;
-    if list.is_empty() {
-        return Err(fail(ErrorKind::NoFiles, value));
-    }
-    if list.len() > MAX_FILES {
-        return Err(fail(ErrorKind::TooManyFiles(list.len()), value));
-    }
-    let mut tree = NameTree::new();
-    let (root_dir, root) = tree.dir(NameTree::ROOT, &root);
-    let mut files = Vec::with_capacity(list.len());
-    let mut total = 0u64;
-    for (number, entry) in list.iter().enumerate() {
-        let dict = entry.as_dict().ok_or_else(|| fail(ErrorKind::WrongType("files"), entry))?;
-        let is_link = dict.get(b"attr").and_then(Value::as_bytes).is_some_and(|attr| attr.contains(&b'l'));
-        let length = match dict.get(b"length") {
-            Some(length) => file_length(length)?,
-            None if is_link => 0,
-            None => return Err(fail(ErrorKind::Missing("length"), entry)),
-        };
-        if is_link {
-            warnings.push(Warning::Symlink(number));
-        }
-        let attributes = dict.get(b"attr").map(attributes).unwrap_or_default();
-        let raw_path = raw_path(dict, entry.offset())?;
-
-        let mut path = Vec::with_capacity(raw_path.len().saturating_add(1));
-        path.push(root.clone());
-        let mut names: Vec<String> = raw_path.iter().map(|bytes| component(bytes)).collect();
-        if attributes.padding {
-            // Padding is never written, so it needs no name of its own; many torrents give it none.
-            path.extend(names.into_iter().map(Arc::from));
-        } else {
-            let last = names.pop().unwrap_or_default();
-            let mut parent = root_dir;
-            for name in names {
-                let (dir, name) = tree.dir(parent, &name);
-                parent = dir;
-                path.push(name);
-            }
-            path.push(tree.file(parent, last).into());
-            if !path.iter().skip(1).map(|name| name.as_bytes()).eq(raw_path.iter().copied()) {
-                let to = path.iter().skip(1).map(|name| &**name).collect::<Vec<_>>().join("/");
-                warnings.push(Warning::PathReplaced { file: number, to });
-            }
-        }
-        files.push(FileEntry { path: path.into(), length, offset: total, attributes });
-        total = total
-            .checked_add(length)
-            .filter(|total| i64::try_from(*total).is_ok())
-            .ok_or_else(|| fail(ErrorKind::TotalTooLong, entry))?;
-    }
-    Ok(Layout::new(root, files, total))
-}
-
-/// The path in UTF-8 if there is one that is sound, else the other one.
-fn raw_path<'a>(dict: Dict<'a, '_>, at: usize) -> Result<Vec<&'a [u8]>, MetainfoError> {
-    if let Some(list) = dict.get(b"path.utf-8").and_then(Value::as_list)
-        && (1..=MAX_PATH_DEPTH).contains(&list.len())
-        && let Some(path) = list.iter().map(|item| item.as_str().map(str::as_bytes)).collect()
-    {
-        return Ok(path);
-    }
-    let value = dict.get(b"path").ok_or_else(|| MetainfoError::at(ErrorKind::Missing("path"), at))?;
-    let wrong = || MetainfoError::at(ErrorKind::WrongType("path"), value.offset());
-    let list = value.as_list().ok_or_else(wrong)?;
-    if !(1..=MAX_PATH_DEPTH).contains(&list.len()) {
-        return Err(MetainfoError::at(ErrorKind::PathDepth(list.len()), value.offset()));
-    }
-    list.iter().map(|item| item.as_bytes().ok_or_else(wrong)).collect()
-}
-
-fn attributes(value: Value<'_, '_>) -> Attributes {
-    let attr = value.as_bytes().unwrap_or_default();
-    Attributes { padding: attr.contains(&b'p'), executable: attr.contains(&b'x') }
-}
-
-fn file_length(value: Value<'_, '_>) -> Result<u64, MetainfoError> {
-    length_of(value, "length")
-}
-
-fn length_of(value: Value<'_, '_>, key: &'static str) -> Result<u64, MetainfoError> {
-    let number = value.as_int().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType(key), value.offset()))?;
-    u64::try_from(number).map_err(|_| MetainfoError::at(ErrorKind::NegativeLength(number), value.offset()))
-}
-
-fn optional_int(dict: Dict<'_, '_>, key: &'static str) -> Result<Option<i64>, MetainfoError> {
-    let Some(value) = dict.get(key.as_bytes()) else { return Ok(None) };
-    value.as_int().map(Some).ok_or_else(|| MetainfoError::at(ErrorKind::WrongType(key), value.offset()))
-}
-
-fn required_bytes<'a>(dict: Dict<'a, '_>, key: &'static str, at: usize) -> Result<&'a [u8], MetainfoError> {
-    let value = dict.get(key.as_bytes()).ok_or_else(|| MetainfoError::at(ErrorKind::Missing(key), at))?;
-    value.as_bytes().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType(key), value.offset()))
-}
-
-/// What a decoder of torrents accepts: a file takes six values (its dictionary, two keys, a length, a path and a component)
-/// and one for every further component, so the default is too low for [`MAX_FILES`].
-pub(crate) fn decode_limits() -> DecodeLimits {
-    let mut limits = DecodeLimits::default();
-    limits.max_tokens = MAX_FILES.saturating_mul(8);
-    limits
-}
-
-/// The longest info dictionary that is accepted, in bytes.
-pub const MAX_INFO_LEN: usize = 64 << 20;
-
-/// The most files a torrent may have. With long paths and many attributes the limit on values is met before.
-pub const MAX_FILES: usize = 1_000_000;
-
-/// The most components a path may have.
-pub const MAX_PATH_DEPTH: usize = 100;

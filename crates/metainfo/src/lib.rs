@@ -4,15 +4,24 @@
 
 pub mod builder;
 pub mod error;
+mod fields;
+mod file_list;
+mod file_tree;
 pub mod info;
 pub mod layout;
 pub mod magnet;
+pub mod merkle;
 pub mod metainfo;
+pub mod parts;
 mod path;
+pub mod signature;
 
-pub use builder::{BuildError, Builder, PieceHasher, recommended_piece_length};
-pub use error::{ErrorKind, MetainfoError, Warning};
-pub use info::Info;
-pub use layout::{FileEntry, Layout, Span};
-pub use magnet::{MagnetError, MagnetErrorKind, MagnetLink};
-pub use metainfo::{Metainfo, Node, Parts};
+pub use builder::{BuildError, Builder, Hashes, PieceHasher, recommended_piece_length};
+pub use error::{ErrorKind, MetainfoError, Mismatch, Warning};
+pub use info::{Info, LayerError, Version};
+pub use layout::{FileEntry, Files, Layout, Span};
+pub use magnet::{MagnetError, MagnetErrorKind, MagnetLink, MutableLink};
+pub use merkle::{FileHasher, FileHashes};
+pub use metainfo::Metainfo;
+pub use parts::{Node, Parts};
+pub use signature::{Signature, SignatureVerdict, SignatureVerifier};

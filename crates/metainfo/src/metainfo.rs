@@ -3,57 +3,34 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 use crate::error::{ErrorKind, MetainfoError, Warning};
-use crate::info::{Info, decode_limits};
+use crate::fields::decode_limits;
+use crate::info::{Draft, Info, Version};
+use crate::parts::{Node, Parts};
+use crate::signature::{self, Signature, SignatureVerdict, SignatureVerifier};
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
-use unchoke_bencode::{Dict, ListEncoder, Value, decode, encode};
-use unchoke_core::InfoHashes;
+use unchoke_bencode::{Dict, Value, decode, encode};
+use unchoke_core::{InfoHash, InfoHashes};
 
 /// A torrent file.
 #[derive(Clone, Debug)]
 pub struct Metainfo {
     info: Arc<Info>,
     parts: Parts,
-    /// Every entry but `info` as it was read, so that what is unknown here is not lost on the way.
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A dictionary of every entry but `info` as it was read, so that what is unknown here is not lost on the way.
+    around: Bytes,
     warnings: Vec<Warning>,
-}
-
-/// What surrounds the info dictionary in a torrent file. None of it counts for the info-hash.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct Parts {
-    /// Tracker addresses in tiers: all of a tier are tried before the next (BEP 12).
-    pub announce_tiers: Vec<Vec<String>>,
-    /// Addresses of web seeds (BEP 19).
-    pub web_seeds: Vec<String>,
-    /// Nodes to join the DHT by (BEP 5).
-    pub nodes: Vec<Node>,
-    /// Free text of the maker.
-    pub comment: Option<String>,
-    /// The program that made the torrent.
-    pub created_by: Option<String>,
-    /// When the torrent was made, in seconds since 1970.
-    pub creation_date: Option<u64>,
-}
-
-/// The address of a DHT node; the host may be a name.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "BEP 5 closes the set of fields")]
-pub struct Node {
-    /// A name or an address.
-    pub host: String,
-    /// The UDP port.
-    pub port: u16,
 }
 
 impl Metainfo {
     /// Reads a torrent file.
     ///
-    /// Only the info dictionary can make it fail. Other malformed fields are ignored with a [`Warning`].
+    /// Only the info dictionary and `piece layers` can make it fail. Other malformed fields are ignored with a [`Warning`].
     ///
     /// # Errors
-    /// [`MetainfoError`] tells the kind and the byte offset. Time and memory are proportional to the input.
+    /// [`MetainfoError`] tells the kind and the byte offset. Time and memory are proportional to the input, of which
+    /// [`MAX_TORRENT_LEN`](crate::info::MAX_TORRENT_LEN) bytes are accepted at most.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
         let document = decode(bytes, &decode_limits())?;
         let dict = document.root().as_dict().ok_or_else(|| MetainfoError::at(ErrorKind::WrongType("torrent"), 0))?;
@@ -62,30 +39,78 @@ impl Metainfo {
         if !document.is_canonical() {
             warnings.push(Warning::NotCanonical);
         }
-        let info = Info::from_value(info, Bytes::copy_from_slice(info.raw()), warnings)?;
-        let mut warnings = info.warnings().to_vec();
+        let mut draft = Draft::read(info, warnings)?;
+        let raw = info.raw();
+        if draft.version() != Version::V1 {
+            draft.read_layers(dict.get(b"piece layers"), raw, document.root().offset())?;
+        }
+        let mut warnings = draft.warnings().to_vec();
         let parts = Parts::read(dict, &mut warnings);
-        let others = dict.iter().filter(|(key, _)| *key != b"info");
-        let entries = others.map(|(key, value)| (key.to_vec(), value.raw().to_vec())).collect();
-        Ok(Self { info: Arc::new(info), parts, entries, warnings })
+        let (around, layers) = without_info(dict, bytes.len().saturating_sub(raw.len()));
+        // The tape is as large as many a torrent: it goes before the info dictionary is copied.
+        drop(document);
+        let around = Bytes::from(around);
+        let layers = around.slice(layers);
+        let info = Arc::new(draft.finish_with_layers(Bytes::copy_from_slice(raw), &layers));
+        Ok(Self { info, parts, around, warnings })
     }
 
-    /// Makes a torrent file from an info dictionary, such as peers have sent it, and what shall surround it.
+    /// Makes a torrent file from an info dictionary, such as peers have sent it, and what shall surround it. The piece layers that `info` knows are
+    /// part of it.
     #[must_use]
     pub fn new(info: Arc<Info>, parts: Parts) -> Self {
         let warnings = info.warnings().to_vec();
-        Self { entries: parts.entries(), info, parts, warnings }
+        let mut layers: Vec<_> = info
+            .layout()
+            .files()
+            .iter()
+            .filter_map(|file| Some((info.pieces_root(file.number())?, info.piece_layer(file.number())?)))
+            .collect();
+        layers.sort_unstable_by_key(|(root, _)| *root);
+        layers.dedup_by_key(|(root, _)| *root);
+        let around = if info.version() == Version::V1 {
+            parts.to_dict()
+        } else {
+            encode(|v| {
+                v.dict(|out| {
+                    parts.write_changes(&Parts::default(), out);
+                    out.entry("piece layers", |v| {
+                        v.dict(|out| layers.iter().for_each(|(root, layer)| out.bytes(root.as_bytes(), layer)))
+                    });
+                })
+            })
+        };
+        Self { around: around.into(), info, parts, warnings }
     }
 
-    /// The torrent file in canonical order, the info dictionary byte by byte as it was read.
+    /// The same torrent with other surroundings. The info dictionary stays as it is byte by byte, and so do all entries that [`Parts`] does not name or
+    /// that have not changed.
+    #[must_use]
+    pub fn with_parts(self, parts: Parts) -> Self {
+        let around = self.entries(|dict| {
+            encode(|v| {
+                v.dict(|out| {
+                    let kept = dict.iter().filter(|(key, _)| !parts.replaces(&self.parts, key));
+                    sorted(kept, None).for_each(|(key, raw)| out.entry(key, |v| v.raw(raw)));
+                    parts.write_changes(&self.parts, out);
+                })
+            })
+        });
+        Self { around: around.map(Bytes::from).unwrap_or_default(), parts, ..self }
+    }
+
+    /// The torrent file in canonical order, the info dictionary and every entry byte by byte as they were read.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        encode(|v| {
-            v.dict(|d| {
-                self.entries.iter().for_each(|(key, value)| d.entry(key, |v| v.raw(value)));
-                d.entry("info", |v| v.raw(self.info.raw()));
+        let written = self.entries(|dict| {
+            encode(|v| {
+                v.dict(|out| {
+                    let info = Some((&b"info"[..], self.info.raw().as_ref()));
+                    sorted(dict.iter(), info).for_each(|(key, raw)| out.entry(key, |v| v.raw(raw)));
+                })
             })
-        })
+        });
+        written.unwrap_or_default()
     }
 
     /// The info dictionary.
@@ -112,16 +137,34 @@ impl Metainfo {
         &self.parts.announce_tiers
     }
 
-    /// Addresses of web seeds (BEP 19).
+    /// Addresses of web seeds that serve whole files (BEP 19).
     #[must_use]
     pub fn web_seeds(&self) -> &[String] {
         &self.parts.web_seeds
+    }
+
+    /// Addresses of web seeds that serve pieces (BEP 17).
+    #[must_use]
+    pub fn http_seeds(&self) -> &[String] {
+        &self.parts.http_seeds
     }
 
     /// Nodes to join the DHT by (BEP 5).
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.parts.nodes
+    }
+
+    /// Torrents that may share files with this one (BEP 38), named inside or outside of the info dictionary.
+    pub fn similar(&self) -> impl Iterator<Item = InfoHash> + '_ {
+        let outside = self.parts.similar.iter().filter(|hash| !self.info.similar().contains(hash));
+        self.info.similar().iter().chain(outside).copied()
+    }
+
+    /// Collections that the torrent belongs to (BEP 38), named inside or outside of the info dictionary.
+    pub fn collections(&self) -> impl Iterator<Item = &str> {
+        let outside = self.parts.collections.iter().filter(|name| !self.info.collections().contains(name));
+        self.info.collections().iter().chain(outside).map(String::as_str)
     }
 
     /// Free text of the maker.
@@ -142,114 +185,60 @@ impl Metainfo {
         self.parts.creation_date
     }
 
+    /// The signatures of the info dictionary (BEP 35), unchecked. They are copied out of the torrent each time.
+    #[must_use]
+    pub fn signatures(&self) -> Vec<Signature> {
+        self.entries(signature::read).unwrap_or_default()
+    }
+
+    /// Has every signature checked.
+    pub fn verify_signatures(&self, verifier: &dyn SignatureVerifier) -> Vec<(Signature, SignatureVerdict)> {
+        let check = |signature: Signature| {
+            let verdict = verifier.verify(&signature, signature.signed_bytes(self.info.raw()));
+            (signature, verdict)
+        };
+        self.signatures().into_iter().map(check).collect()
+    }
+
     /// What is odd about the torrent file, the info dictionary included.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
-}
 
-impl Parts {
-    fn read(dict: Dict<'_, '_>, warnings: &mut Vec<Warning>) -> Self {
-        let mut field = |key: &'static str, read: &mut dyn FnMut(Value<'_, '_>) -> Option<()>| {
-            if let Some(value) = dict.get(key.as_bytes())
-                && read(value).is_none()
-            {
-                warnings.push(Warning::Ignored(key));
-            }
-        };
-        let mut parts = Self::default();
-        field("announce-list", &mut |value| {
-            for tier in value.as_list()? {
-                let tier = strings(tier)?;
-                if !tier.is_empty() {
-                    parts.announce_tiers.push(tier);
-                }
-            }
-            Some(())
-        });
-        if parts.announce_tiers.is_empty() {
-            field("announce", &mut |value| {
-                let tier = strings(value)?;
-                if !tier.is_empty() {
-                    parts.announce_tiers.push(tier);
-                }
-                Some(())
-            });
-        }
-        field("url-list", &mut |value| {
-            parts.web_seeds = strings(value)?;
-            Some(())
-        });
-        field("nodes", &mut |value| {
-            for node in value.as_list()? {
-                let mut node = node.as_list()?.iter();
-                let host = node.next()?.as_str()?.to_owned();
-                let port = u16::try_from(node.next()?.as_int()?).ok()?;
-                parts.nodes.push(Node { host, port });
-            }
-            Some(())
-        });
-        field("comment", &mut |value| {
-            parts.comment = Some(lossy(value)?);
-            Some(())
-        });
-        field("created by", &mut |value| {
-            parts.created_by = Some(lossy(value)?);
-            Some(())
-        });
-        field("creation date", &mut |value| {
-            parts.creation_date = Some(u64::try_from(value.as_int()?).ok()?);
-            Some(())
-        });
-        parts
-    }
-
-    fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut entries = Vec::new();
-        let mut put = |key: &str, value: Vec<u8>| entries.push((key.as_bytes().to_vec(), value));
-        let strings = |l: &mut ListEncoder<'_>, strings: &[String]| strings.iter().for_each(|s| l.bytes(s));
-        if let Some(first) = self.announce_tiers.iter().flatten().next() {
-            put("announce", encode(|v| v.bytes(first)));
-        }
-        if self.announce_tiers.iter().flatten().nth(1).is_some() {
-            let tiers = self.announce_tiers.iter().filter(|tier| !tier.is_empty());
-            put("announce-list", encode(|v| v.list(|l| tiers.for_each(|t| l.item(|v| v.list(|l| strings(l, t)))))));
-        }
-        if !self.web_seeds.is_empty() {
-            put("url-list", encode(|v| v.list(|l| strings(l, &self.web_seeds))));
-        }
-        if !self.nodes.is_empty() {
-            let node = |l: &mut ListEncoder<'_>, node: &Node| {
-                l.bytes(&node.host);
-                l.int(i64::from(node.port));
-            };
-            put("nodes", encode(|v| v.list(|l| self.nodes.iter().for_each(|n| l.item(|v| v.list(|l| node(l, n)))))));
-        }
-        if let Some(comment) = &self.comment {
-            put("comment", encode(|v| v.bytes(comment)));
-        }
-        if let Some(program) = &self.created_by {
-            put("created by", encode(|v| v.bytes(program)));
-        }
-        if let Some(date) = self.creation_date.and_then(|date| i64::try_from(date).ok()) {
-            put("creation date", encode(|v| v.int(date)));
-        }
-        entries
+    /// Reads the entries around the info dictionary again.
+    fn entries<T>(&self, read: impl FnOnce(Dict<'_, '_>) -> T) -> Option<T> {
+        let document = decode(&self.around, &decode_limits()).ok()?;
+        document.root().as_dict().map(read)
     }
 }
 
-/// One string or a list of them, those that are empty left out.
-fn strings(value: Value<'_, '_>) -> Option<Vec<String>> {
-    let one = value.as_list().is_none().then_some(value);
-    let all = value.as_list().into_iter().flatten().chain(one);
-    let all: Option<Vec<_>> = all.map(|item| item.as_str().map(|text| text.trim().to_owned())).collect();
-    all.map(|mut all| {
-        all.retain(|text| !text.is_empty());
-        all
-    })
+/// Entries with one more, as raw bytes and in the order of their keys. Of those with the same key the first one stays, as it is for a reader.
+fn sorted<'a>(
+    entries: impl Iterator<Item = (&'a [u8], Value<'a, 'a>)>,
+    more: Option<(&'a [u8], &'a [u8])>,
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let mut all: Vec<_> = more.into_iter().chain(entries.map(|(key, value)| (key, value.raw()))).collect();
+    all.sort_by_key(|(key, _)| *key);
+    all.dedup_by_key(|(key, _)| *key);
+    all.into_iter()
 }
 
-fn lossy(value: Value<'_, '_>) -> Option<String> {
-    value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+/// A dictionary of all entries but `info`, in the order of the input, and where in it the piece layers are.
+fn without_info(dict: Dict<'_, '_>, len: usize) -> (Vec<u8>, Range<usize>) {
+    let mut out = Vec::with_capacity(len);
+    let mut layers = None;
+    out.push(b'd');
+    for (key, value) in dict.iter().filter(|(key, _)| *key != b"info") {
+        out.extend_from_slice(key.len().to_string().as_bytes());
+        out.push(b':');
+        out.extend_from_slice(key);
+        let start = out.len();
+        out.extend_from_slice(value.raw());
+        if key == b"piece layers" {
+            layers.get_or_insert(start..out.len());
+        }
+    }
+    out.push(b'e');
+    (out, layers.unwrap_or(0..0))
 }

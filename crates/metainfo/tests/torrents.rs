@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use unchoke_core::hash::{sha1, sha256};
-use unchoke_core::{GeometryError, PieceHash, PieceIndex, Sha1Hash};
+use unchoke_core::hash::sha1;
+use unchoke_core::{GeometryError, InfoHash, PieceHash, PieceIndex, Sha1Hash};
 use unchoke_metainfo::info::MAX_PATH_DEPTH;
-use unchoke_metainfo::{Builder, ErrorKind, Info, Layout, MagnetLink, Metainfo, Warning};
+use unchoke_metainfo::{
+    Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Signature, SignatureVerdict, SignatureVerifier,
+    Warning,
+};
 
 const SINGLE: &str = "d6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe";
 
@@ -19,14 +22,14 @@ fn text(text: &str) -> String {
 }
 
 fn paths(layout: &Layout) -> Vec<String> {
-    layout.files().iter().map(|file| file.path().join("/")).collect()
+    layout.files().iter().map(|file| file.path()).collect()
 }
 
 /// Whether all files can be on one disk at once: no path is another's, or a directory of another's, whatever the case.
 fn can_coexist(layout: &Layout) -> bool {
     let on_disk = || layout.files().iter().filter(|file| !file.is_padding());
-    let lower = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
-    let files: BTreeSet<_> = on_disk().map(|file| lower(file.path())).collect();
+    let lower = |file: FileEntry<'_>| file.components().map(str::to_lowercase).collect::<Vec<_>>();
+    let files: BTreeSet<_> = on_disk().map(lower).collect();
     let parents =
         |path: &Vec<String>| (1..path.len()).any(|depth| files.contains(path.get(..depth).unwrap_or_default()));
     files.len() == on_disk().count() && !files.iter().any(parents)
@@ -34,7 +37,7 @@ fn can_coexist(layout: &Layout) -> bool {
 
 fn is_safe(layout: &Layout) -> bool {
     let is_safe = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0']);
-    layout.files().iter().all(|file| file.path().iter().all(|name| is_safe(name)))
+    layout.files().iter().all(|file| file.components().all(is_safe))
 }
 
 #[test]
@@ -59,38 +62,6 @@ fn a_built_torrent_has_exactly_these_bytes() {
     assert_eq!(torrent.to_bytes(), [b"d8:announce10:http://t/a4:info", info.as_slice(), b"e"].concat());
     assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(&info)));
     assert_eq!(torrent.info_hashes().get_v2(), None);
-}
-
-#[test]
-fn a_hybrid_torrent_loads_as_version_1_and_keeps_its_other_half() {
-    let root = "R".repeat(32);
-    let info = format!(
-        "d9:file treed1:xd0:d6:lengthi5e11:pieces root32:{root}eee6:lengthi5e12:meta versioni2e4:name1:x\
-         12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe"
-    );
-    let file = format!("d4:info{info}12:piece layersd32:{root}32:{root}ee");
-    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
-    assert_eq!(torrent.warnings(), [Warning::HybridAsV1]);
-    assert_eq!(torrent.info_hashes().get_v1(), Some(sha1(info.as_bytes())));
-    assert_eq!(torrent.info_hashes().get_v2(), Some(sha256(info.as_bytes())));
-    assert_eq!(torrent.info().piece_hash(PieceIndex(0)), Some(PieceHash::V1(Sha1Hash::new([b'A'; 20]))));
-    assert_eq!(torrent.info().piece_hash(PieceIndex(1)), None);
-    assert_eq!(torrent.to_bytes(), file.as_bytes());
-}
-
-#[test]
-fn versions_that_are_not_supported_are_named() {
-    let v2 = "d9:file treed1:xd0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
-    for (info, version) in [
-        (v2.to_owned(), 2),
-        (v2.replace("versioni2e", "versioni3e"), 3),
-        (SINGLE.replace("4:name", "12:meta versioni3e4:name"), 3),
-    ] {
-        let file = format!("d4:info{info}e");
-        let error = Metainfo::from_bytes(file.as_bytes()).unwrap_err();
-        assert_eq!((error.kind(), error.offset()), (&ErrorKind::UnsupportedVersion(version), Some(7)));
-        assert_eq!(error.to_string(), format!("unsupported version {version} at byte 7"));
-    }
 }
 
 #[test]
@@ -170,11 +141,10 @@ fn hostile_paths_stay_below_the_torrent_and_are_reported() {
     let info = Info::from_bytes(with_files(&files)).unwrap();
     let layout = info.layout();
     assert!(is_safe(layout) && can_coexist(layout), "{layout:?}");
-    assert_eq!(paths(layout), ["d/__/passwd", "d/a", "d/A~1", "d/a~2/b", "d/_etc", "d/_nul"]);
-    let replaced = |file: usize, to: &str| Warning::PathReplaced { file, to: to.into() };
-    let expected =
-        [replaced(0, "__/passwd"), replaced(2, "A~1"), replaced(3, "a~2/b"), replaced(4, "_etc"), replaced(5, "_nul")];
-    assert_eq!(info.warnings(), expected);
+    assert_eq!(paths(layout), ["d/_/passwd", "d/a.1", "d/A.2", "d/a/b", "d/etc", "d/_nul"]);
+    assert_eq!(info.warnings(), [Warning::PathsReplaced { first: 0, count: 5 }]);
+    let renamed: Vec<_> = layout.files().iter().filter(|file| file.is_renamed()).map(|file| file.number()).collect();
+    assert_eq!(renamed, [0, 1, 2, 4, 5]);
     assert_eq!(Info::from_bytes(info.raw().clone()).unwrap().layout(), layout);
 }
 
@@ -187,8 +157,8 @@ fn utf_8_names_are_preferred_and_others_survive() {
     let mut latin = SINGLE.as_bytes().to_vec();
     *latin.iter_mut().find(|byte| **byte == b'x').unwrap() = 0xfc;
     let info = Info::from_bytes(latin).unwrap();
-    assert_eq!((info.name(), info.raw_name().as_ref()), ("\u{fffd}", [0xfc].as_slice()));
-    assert_eq!(info.warnings(), [Warning::NameReplaced { to: "\u{fffd}".into() }]);
+    assert_eq!((info.name(), info.raw_name().as_ref()), ("_", [0xfc].as_slice()));
+    assert_eq!(info.warnings(), [Warning::NameReplaced { to: "_".into() }]);
 }
 
 #[test]
@@ -199,7 +169,8 @@ fn attributes_mark_padding_executables_and_links() {
     let seen: Vec<_> =
         info.layout().files().iter().map(|f| (f.is_executable(), f.is_padding(), f.offset(), f.length())).collect();
     assert_eq!(seen, [(true, false, 0, 1), (false, true, 1, 3), (false, true, 4, 3), (false, false, 7, 0)]);
-    assert_eq!(info.warnings(), [Warning::Symlink(3)]);
+    assert_eq!(info.layout().files().get(3).and_then(|file| file.symlink_target()), Some("a"));
+    assert_eq!(info.warnings(), []);
 }
 
 #[test]
@@ -243,9 +214,102 @@ fn what_is_unknown_or_out_of_order_is_kept() {
 }
 
 #[test]
+fn a_root_hash_is_read_and_verifies_no_piece() {
+    let file = format!("d4:info{}e", SINGLE.replace("6:pieces", "9:root hash"));
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    let info = torrent.info();
+    assert_eq!(info.root_hash(), Some(Sha1Hash::new([b'A'; 20])));
+    assert_eq!((info.piece_hash(PieceIndex(0)), info.geometry().piece_count()), (None, 1));
+    assert_eq!(torrent.warnings(), [Warning::RootHash]);
+    let short = SINGLE.replace("6:pieces20:A", "9:root hash19:");
+    assert_eq!(Info::from_bytes(short).unwrap_err().kind(), &ErrorKind::WrongType("root hash"));
+}
+
+/// Holds a signature for valid if it is what was signed, in plain.
+struct Plain;
+
+impl SignatureVerifier for Plain {
+    fn verify(&self, signature: &Signature, signed: [&[u8]; 2]) -> SignatureVerdict {
+        match signature.certificate.as_deref() {
+            Some(b"trusted") if signature.signature == signed.concat() => SignatureVerdict::Valid,
+            Some(b"trusted") => SignatureVerdict::Invalid,
+            _ => SignatureVerdict::Untrusted,
+        }
+    }
+}
+
+#[test]
+fn signatures_are_handed_to_the_verifier_with_what_they_sign() {
+    let plain = format!("{}:{SINGLE}", SINGLE.len());
+    let with_more = format!("{}:{SINGLE}d1:xi1ee", SINGLE.len() + 8);
+    let signatures = format!(
+        "d1:ad11:certificate7:trusted9:signature{plain}e1:bd11:certificate7:trusted4:infod1:xi1ee9:signature{with_more}e\
+         1:cd11:certificate7:trusted4:infod1:xi2ee9:signature{with_more}e1:dd9:signature{plain}e1:ed4:infodeee"
+    );
+    let file = format!("d4:info{SINGLE}10:signatures{signatures}e");
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    let verdicts: Vec<_> =
+        torrent.verify_signatures(&Plain).into_iter().map(|(by, verdict)| (by.signer, verdict)).collect();
+    let [valid, invalid, untrusted] = [SignatureVerdict::Valid, SignatureVerdict::Invalid, SignatureVerdict::Untrusted];
+    let expected = [("a", valid), ("b", valid), ("c", invalid), ("d", untrusted)];
+    assert_eq!(verdicts, expected.map(|(signer, verdict)| (signer.into(), verdict)));
+    assert_eq!(torrent.to_bytes(), file.as_bytes());
+}
+
+#[test]
+fn hints_inside_and_outside_are_merged() {
+    let mut hasher = Builder::new("x", 16_384)
+        .single_file(1)
+        .similar([InfoHash::new([1; 20])])
+        .collections(["one", "two"])
+        .update_url("http://feed/")
+        .originator(b"cert".to_vec())
+        .source("here")
+        .hasher()
+        .unwrap();
+    hasher.update(b"x");
+    let torrent = hasher.finish().unwrap();
+    let mut parts = torrent.parts().clone();
+    parts.similar = vec![InfoHash::new([1; 20]), InfoHash::new([2; 20])];
+    parts.collections = vec!["two".into(), "three".into()];
+    let torrent = Metainfo::from_bytes(&torrent.with_parts(parts).to_bytes()).unwrap();
+    assert_eq!(torrent.similar().collect::<Vec<_>>(), [InfoHash::new([1; 20]), InfoHash::new([2; 20])]);
+    assert_eq!(torrent.collections().collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert_eq!(
+        (torrent.info().update_url(), torrent.info().originator().unwrap().as_ref()),
+        (Some("http://feed/"), &b"cert"[..])
+    );
+    assert_eq!(torrent.warnings(), []);
+}
+
+#[test]
+fn editing_changes_what_was_edited_and_nothing_else() {
+    let unsorted = format!("d4:name1:x{}", SINGLE.replace("4:name1:x", "").trim_start_matches('d'));
+    let file = format!(
+        "d8:announce1:a13:announce-listll1:ael1:bee8:encoding5:UTF-84:info{unsorted}5:nodesll1:hi6881e1:?ee10:signaturesd1:ad9:signature1:xee\
+         7:unknownd1:bi1e1:ai2eee"
+    );
+    let torrent = Metainfo::from_bytes(file.as_bytes()).unwrap();
+    assert_eq!(torrent.clone().with_parts(torrent.parts().clone()).to_bytes(), file.as_bytes());
+    let mut parts = torrent.parts().clone();
+    parts.announce_tiers = vec![vec!["http://new/".into()]];
+    parts.comment = Some("edited".into());
+    let edited = torrent.clone().with_parts(parts.clone());
+    let expected =
+        file.replace("8:announce1:a13:announce-listll1:ael1:bee", "8:announce11:http://new/7:comment6:edited");
+    assert_eq!(String::from_utf8_lossy(&edited.to_bytes()), expected);
+    let again = Metainfo::from_bytes(&edited.to_bytes()).unwrap();
+    assert_eq!((again.info(), again.parts()), (torrent.info(), &parts));
+    parts.announce_tiers.clear();
+    parts.comment = None;
+    let bare = String::from_utf8_lossy(&edited.with_parts(parts).to_bytes()).into_owned();
+    assert_eq!(bare, file.replace("8:announce1:a13:announce-listll1:ael1:bee", ""));
+}
+
+#[test]
 fn a_magnet_link_carries_what_surrounds_the_info_dictionary() {
     let builder = Builder::new("a & b", 4).single_file(0).tracker("udp://t:1").tracker("http://u/?x=y");
-    let torrent = builder.web_seed("http://w/").finish_with_hashes(vec![]).unwrap();
+    let torrent = builder.web_seed("http://w/").finish_with_hashes(Vec::<Sha1Hash>::new()).unwrap();
     let link: MagnetLink = MagnetLink::from_metainfo(&torrent).to_string().parse().unwrap();
     assert_eq!((link.info_hashes(), link.name()), (torrent.info_hashes(), Some("a & b")));
     assert_eq!(link.trackers(), torrent.announce_tiers().concat());

@@ -12,10 +12,10 @@ use unchoke_core::{Block, Geometry, PieceIndex};
 /// If the store breaks the contract; the message says how.
 pub fn check(open: impl Fn(Geometry) -> Arc<dyn TorrentStorage>) {
     let Ok(geometry) = Geometry::new(100_000, 32 * 1024) else { return };
-    written_blocks_are_read_back(open(geometry).as_ref(), &geometry);
-    committed_pieces_are_never_overwritten(open(geometry).as_ref());
-    what_lies_outside_is_refused(open(geometry).as_ref());
-    discarded_pieces_can_be_written_again(open(geometry).as_ref());
+    written_blocks_are_read_back(open(geometry.clone()).as_ref(), &geometry);
+    committed_pieces_are_never_overwritten(open(geometry.clone()).as_ref());
+    what_lies_outside_is_refused(open(geometry.clone()).as_ref());
+    discarded_pieces_can_be_written_again(open(geometry.clone()).as_ref());
 }
 
 fn pattern(length: usize, salt: u8) -> Vec<u8> {

@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::{FileStorage, Storage as _, run};
     use unchoke_core::{DiskOutcome, DiskWork};
+    use unchoke_metainfo::Version;
 
     #[test]
     fn a_created_torrent_checks_against_its_files() {
@@ -120,17 +121,22 @@ mod tests {
         std::fs::write(root.path().join("t/empty"), b"").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink("/etc/hostname", root.path().join("t/link")).unwrap();
-        let mut last = (0, 0);
-        let metainfo =
-            create(&root.path().join("t"), 0, |builder| builder.tracker("http://t/"), |done, all| last = (done, all));
-        let info = std::sync::Arc::clone(metainfo.unwrap().info());
-        assert_eq!(last, (150_001, 150_001));
-        let names: Vec<_> = info.layout().files().iter().map(|file| file.to_path_buf()).collect();
-        assert_eq!(names, ["t/b", "t/empty", "t/sub/a"].map(PathBuf::from));
-        let store = FileStorage::read_only(root.path()).open(&info).unwrap();
-        for piece in store.recover().unwrap().suspects {
-            let work = DiskWork::Check { piece, expected: info.piece_hash(piece).unwrap(), digests: false };
-            assert_eq!(run(store.as_ref(), info.geometry(), &work), DiskOutcome::Verified { blocks: Vec::new() });
+        for version in [Version::V1, Version::V2, Version::Hybrid] {
+            let mut last = (0, 0);
+            let options = |builder: Builder| builder.version(version).tracker("http://t/");
+            let metainfo = create(&root.path().join("t"), 0, options, |done, all| last = (done, all));
+            let info = std::sync::Arc::clone(metainfo.unwrap().info());
+            assert_eq!((last, info.version()), ((150_001, 150_001), version));
+            let files = info.layout().files();
+            let names: Vec<_> = files.iter().filter(|file| !file.is_padding()).map(|file| file.to_path_buf()).collect();
+            assert_eq!(names, ["t/b", "t/empty", "t/sub/a"].map(PathBuf::from));
+            let store = FileStorage::read_only(root.path()).open(&info).unwrap();
+            let suspects = store.recover().unwrap().suspects;
+            assert_eq!(suspects.len(), info.geometry().piece_count() as usize);
+            for piece in suspects {
+                let work = DiskWork::Check { piece, expected: info.piece_hash(piece).unwrap(), digests: false };
+                assert_eq!(run(store.as_ref(), info.geometry(), &work), DiskOutcome::Verified { blocks: Vec::new() });
+            }
         }
     }
 }

@@ -15,8 +15,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tree::Mode;
-use unchoke_core::hash::sha1;
-use unchoke_core::{Bitfield, Block, PieceHash, PieceIndex};
+use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
 /// Files kept open per torrent.
@@ -112,7 +111,7 @@ impl FileTorrent {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, number: usize) -> Result<&FileEntry, StorageError> {
+    fn entry(&self, number: usize) -> Result<FileEntry<'_>, StorageError> {
         self.info.layout().files().get(number).ok_or_else(|| StorageError::new(StorageErrorKind::Missing))
     }
 
@@ -128,7 +127,7 @@ impl FileTorrent {
             return Ok(Arc::clone(&handle.file));
         }
         let entry = self.entry(number)?;
-        let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+        let path: Vec<&str> = entry.components().collect();
         let file = tree::open(&self.root, &path, mode).map_err(self.fault(&entry.to_path_buf()))?;
         if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() != entry.length()) {
             file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
@@ -148,7 +147,7 @@ impl FileTorrent {
             return false;
         };
         self.info.layout().spans(offset, length.into()).all(|span| {
-            let padding = self.entry(span.file).is_ok_and(FileEntry::is_padding);
+            let padding = self.entry(span.file).is_ok_and(|entry| entry.is_padding());
             let there = lengths.get(span.file).copied().flatten();
             padding || there.is_some_and(|there| span.offset.saturating_add(span.len) <= there)
         })
@@ -167,7 +166,7 @@ impl FileTorrent {
 
     fn stamp(&self, number: usize) -> Option<Stamp> {
         let entry = self.entry(number).ok()?;
-        let path: Vec<&str> = entry.path().iter().map(|step| &**step).collect();
+        let path: Vec<&str> = entry.components().collect();
         tree::metadata(&self.root, &path).map(|metadata| Stamp::of(&metadata))
     }
 
@@ -188,7 +187,7 @@ impl FileTorrent {
             let Some(length) = self.info.geometry().piece_len(piece) else { continue };
             let mut bytes = vec![0; length as usize];
             self.read(Block { piece, offset: 0, length }, &mut bytes)?;
-            if self.info.piece_hash(piece) == Some(PieceHash::V1(sha1(&bytes))) {
+            if self.info.piece_hash(piece).is_some_and(|expected| expected.matches(&bytes)) {
                 self.put(piece, 0, &[IoSlice::new(&bytes)])?;
             } else {
                 self.state().committed.remove(piece);
@@ -262,7 +261,7 @@ impl TorrentStorage for FileTorrent {
         let mut recovered = Recovered::default();
         match saved {
             Some(saved) => {
-                let is_padding = |file: usize| self.entry(file).is_ok_and(FileEntry::is_padding);
+                let is_padding = |file: usize| self.entry(file).is_ok_and(|entry| entry.is_padding());
                 let as_left = |file: usize| stamps.get(file).is_some_and(|stamp| saved.stamps.get(file) == Some(stamp));
                 let trusted: Vec<bool> = (0..stamps.len())
                     .map(|file| saved.marked.contains(&file) || is_padding(file) || as_left(file))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::io::IoSlice;
 use unchoke_core::hash::sha1;
 use unchoke_core::{
-    BLOCK_LEN, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceHash, PieceIndex, Sha1, Sha1Hash,
+    BLOCK_LEN, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceHash, PieceIndex, PieceVerifier, Sha1Hash,
 };
 
 /// Bytes read at a time when a piece is checked.
@@ -40,10 +40,10 @@ fn put(
     data: &[Bytes],
     digests: bool,
 ) -> Result<DiskOutcome, StorageError> {
-    let mut hash = Sha1::new();
-    data.iter().for_each(|bytes| hash.update(bytes));
+    let mut verifier = PieceVerifier::new(expected);
+    data.iter().for_each(|bytes| verifier.update(bytes));
     let blocks = || data.iter().map(|bytes| sha1(bytes)).collect();
-    if PieceHash::V1(hash.finish()) != expected {
+    if !verifier.finish() {
         return Ok(DiskOutcome::Mismatch { blocks: blocks() });
     }
     store.write(piece, 0, &slices(data))?;
@@ -60,20 +60,20 @@ fn check(
 ) -> Result<DiskOutcome, StorageError> {
     let length = geometry.piece_len(piece).unwrap_or(0);
     let mut buf = vec![0; length.min(READ) as usize];
-    let mut hash = Sha1::new();
+    let mut verifier = PieceVerifier::new(expected);
     let mut blocks: Vec<Sha1Hash> = Vec::new();
     let mut offset = 0;
     while offset < length {
         let step = (length - offset).min(READ);
         let part = buf.get_mut(..step as usize).unwrap_or_default();
         store.read(Block { piece, offset, length: step }, part)?;
-        hash.update(part);
+        verifier.update(part);
         if digests {
             blocks.extend(part.chunks(BLOCK_LEN as usize).map(sha1));
         }
         offset += step;
     }
-    if PieceHash::V1(hash.finish()) == expected {
+    if verifier.finish() {
         store.commit(piece)?;
         return Ok(DiskOutcome::Verified { blocks });
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_piece_is_stored_only_if_it_hashes_right() {
         let geometry = Geometry::new(40_000, 40_000).unwrap();
-        let store = MemoryStorage::torrent(geometry);
+        let store = MemoryStorage::torrent(geometry.clone());
         let data = vec![Bytes::from(vec![1; 16384]), Bytes::from(vec![2; 16384]), Bytes::from(vec![3; 7232])];
         let right = PieceHash::V1(sha1(&data.concat()));
         let wrong = PieceHash::V1(sha1(b"other"));

@@ -35,7 +35,7 @@ impl Storage for MemoryStorage {
         if let Some((_, torrent)) = torrents.iter().find(|(known, _)| *known == hashes) {
             return Ok(Arc::clone(torrent) as Arc<dyn TorrentStorage>);
         }
-        let torrent = Arc::new(MemoryTorrent::new(*info.geometry()));
+        let torrent = Arc::new(MemoryTorrent::new(info.geometry().clone()));
         torrents.push((hashes, Arc::clone(&torrent)));
         Ok(torrent)
     }

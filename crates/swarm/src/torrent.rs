@@ -80,7 +80,7 @@ impl Torrent {
         self.private = content.info.is_private();
         let seed = shared.seed.derive(&format!("picker {}", self.key.0));
         let transfer = Transfer::new(shared, self.key, content, self.picker.take(), &seed);
-        let geometry = *transfer.geometry();
+        let geometry = transfer.geometry().clone();
         let have = transfer.have().clone();
         self.transfer = Some(transfer);
         let keys: Vec<PeerKey> = self.peers.keys().copied().collect();

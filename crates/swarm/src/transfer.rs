@@ -56,10 +56,10 @@ impl Transfer {
         picker: Option<PickerFactory>,
         seed: &Seed,
     ) -> Self {
-        let geometry = *content.info.geometry();
+        let geometry = content.info.geometry().clone();
         let mut picker = match picker {
-            Some(make) => make(geometry, seed),
-            None => Box::new(RarestFirst::new(geometry, seed)),
+            Some(make) => make(geometry.clone(), seed),
+            None => Box::new(RarestFirst::new(geometry.clone(), seed)),
         };
         let mut have = Bitfield::new(geometry.piece_count());
         for piece in content.verified {

@@ -202,7 +202,7 @@ impl Client {
         let report = tasks.trackers.clone();
         if let Some(info) = info {
             let (store, content) = open_store(storage, info).await?;
-            tasks.store = Some((store, *content.info.geometry()));
+            tasks.store = Some((store, content.info.geometry().clone()));
             params.content = Some(content);
         }
         (params.picker, params.download_limit, params.upload_limit) = (picker, download_limit, upload_limit);
@@ -371,7 +371,7 @@ async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::By
         let Some(tasks) = core.torrents.get_mut(&torrent) else { return };
         match opened {
             Ok((store, content)) => {
-                tasks.store = Some((store, *content.info.geometry()));
+                tasks.store = Some((store, content.info.geometry().clone()));
                 core.session.handle_metadata(now, torrent, content);
             }
             Err(error) => drop(tasks.failure.send_replace(Some(error))),

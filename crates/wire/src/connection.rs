@@ -167,7 +167,7 @@ impl Connection {
 
     /// Sets the torrent's shape. From now on pieces, blocks and bitfields that do not fit it end the connection; before, they pass.
     pub fn set_geometry(&mut self, geometry: &Geometry) {
-        self.geometry = Some(*geometry);
+        self.geometry = Some(geometry.clone());
         self.codec = self.codec.clone().with_max_bitfield(geometry.piece_count().div_ceil(8));
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::run;
+use unchoke_core::hash::sha1;
 use unchoke_core::{DiskOutcome, DiskWork};
 
 const PIECE: u32 = 32 * 1024;

@@ -154,7 +154,7 @@ impl Rig {
         let content = Content::new(Arc::clone(&made.info));
         let mut params = TorrentParams::from_content(made.info.info_hashes(), content);
         change(&mut params);
-        self.add(config, params, Some(Store::new(*made.info.geometry())))
+        self.add(config, params, Some(Store::new(made.info.geometry().clone())))
     }
 
     /// A node whose store may hold some pieces, `store` says which bytes.
@@ -375,7 +375,7 @@ impl Rig {
             self.note(node, &event);
             if let Event::Metadata { torrent, info } = &event {
                 let info = Arc::new(Info::from_bytes(info.clone()).unwrap());
-                self.nodes[node].store = Some(Store::new(*info.geometry()));
+                self.nodes[node].store = Some(Store::new(info.geometry().clone()));
                 let (now, torrent) = (self.now, *torrent);
                 self.nodes[node].session.handle_metadata(now, torrent, Content::new(info));
                 self.nodes[node].events.push(event);
@@ -425,7 +425,7 @@ impl Rig {
 /// A store that holds these pieces, unverified.
 pub(crate) fn filled(made: &Made, which: impl Fn(u32) -> bool) -> Store {
     let geometry = made.info.geometry();
-    let mut store = Store::new(*geometry);
+    let mut store = Store::new(geometry.clone());
     for (piece, bytes) in geometry.pieces().zip(made.bytes.chunks(geometry.piece_length() as usize)) {
         if which(piece.0) {
             store.put(piece, 0, bytes);

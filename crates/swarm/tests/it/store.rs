@@ -69,11 +69,7 @@ impl Store {
 
 fn verdict(bytes: &[u8], expected: PieceHash) -> DiskOutcome {
     let blocks: Vec<Sha1Hash> = bytes.chunks(BLOCK_LEN as usize).map(sha1).collect();
-    if PieceHash::V1(sha1(bytes)) == expected {
-        DiskOutcome::Verified { blocks }
-    } else {
-        DiskOutcome::Mismatch { blocks }
-    }
+    if expected.matches(bytes) { DiskOutcome::Verified { blocks } } else { DiskOutcome::Mismatch { blocks } }
 }
 
 /// Payload bytes that a job holds.

@@ -5,8 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use unchoke_core::hash::sha1;
-use unchoke_core::{Block, PieceHash, PieceIndex};
+use unchoke_core::{Block, PieceIndex};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, Storage as _};
 use unchoke_swarm::{Event, SessionConfig};
@@ -69,7 +68,7 @@ fn held(metainfo: &Metainfo, to: PathBuf) -> (Vec<PieceIndex>, Vec<PieceIndex>) 
         let length = info.geometry().piece_len(*piece).unwrap();
         let mut bytes = vec![0; length as usize];
         let read = store.read(Block { piece: *piece, offset: 0, length }, &mut bytes);
-        read.is_ok() && info.piece_hash(*piece) == Some(PieceHash::V1(sha1(&bytes)))
+        read.is_ok() && info.piece_hash(*piece).is_some_and(|expected| expected.matches(&bytes))
     };
     assert!(recovered.verified.iter().all(is_right), "what is vouched for is right");
     (recovered.verified.clone(), recovered.suspects.iter().copied().filter(is_right).collect())
