@@ -92,7 +92,7 @@ async fn start() -> Result<(), Failure> {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let seed = Client::builder().listen(local).build().await.map_err(failed)?;
     let add = AddTorrent::from_metainfo(&content.metainfo, FileStorage::read_only(folder.path()));
-    seed.add(add).await.map_err(failed)?.completed().await;
+    seed.add(add).await.map_err(failed)?.completed().await.map_err(failed)?;
 
     let started = Log::default();
     let log = Arc::clone(&started);
@@ -102,7 +102,7 @@ async fn start() -> Result<(), Failure> {
         .peers(seed.local_addr());
     let torrent = client.add(add).await.map_err(failed)?;
     let completed = tokio::time::timeout(Duration::from_secs(60), torrent.completed()).await;
-    completed.map_err(|_| Failure::Failed("the download took more than a minute".into()))?;
+    completed.map_err(|_| Failure::Failed("the download took more than a minute".into()))?.map_err(failed)?;
     client.shutdown().await.map_err(failed)?;
 
     let order = started.lock().unwrap_or_else(PoisonError::into_inner).clone();

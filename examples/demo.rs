@@ -41,7 +41,7 @@ async fn demo() -> Result<(), Failure> {
     seed.set_limits(None, Some(SEED_UPLINK));
     let storage = FileStorage::read_only(folder.path());
     let seeding = seed.add(AddTorrent::from_metainfo(&content.metainfo, storage)).await.map_err(failed)?;
-    seeding.completed().await;
+    seeding.completed().await.map_err(failed)?;
 
     let begin = Instant::now();
     let bars = MultiProgress::new();

@@ -101,7 +101,7 @@ async fn download(options: Options) -> Result<(), Failure> {
     tokio::spawn(tell_tracker_failures(torrent.clone()));
     let label: String = label.chars().take(12).collect();
     let peers = tokio::select! {
-        peers = watch(&torrent, &label) => peers,
+        peers = watch(&torrent, &label) => peers?,
         _ = tokio::signal::ctrl_c() => {
             client.shutdown().await.map_err(|error| Failure::failed(&error))?;
             return Err(Failure::Failed("interrupted; the state is saved".into()));
@@ -130,7 +130,7 @@ async fn download(options: Options) -> Result<(), Failure> {
 }
 
 /// Shows progress until the torrent is complete. Returns the most peers seen at a time.
-async fn watch(torrent: &Torrent, label: &str) -> usize {
+async fn watch(torrent: &Torrent, label: &str) -> Result<usize, Failure> {
     let mut progress = Progress::new(&MultiProgress::new(), label);
     let mut peers = 0;
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
@@ -139,14 +139,14 @@ async fn watch(torrent: &Torrent, label: &str) -> usize {
     let mut told = false;
     loop {
         tokio::select! {
-            _ = &mut completed => {
+            result = &mut completed => {
                 progress.show(torrent);
                 progress.finish();
-                return peers;
+                return result.map(|()| peers).map_err(|error| Failure::failed(&error));
             }
             _ = ticks.tick() => {
                 progress.show(torrent);
-                let Some(stats) = torrent.stats() else { return peers };
+                let Some(stats) = torrent.stats() else { return Err(Failure::Failed("the torrent was removed".into())) };
                 peers = peers.max(stats.peers);
                 let failed = stats.state == TorrentState::StorageFailed;
                 if failed && !std::mem::replace(&mut told, true) {
