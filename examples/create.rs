@@ -3,10 +3,11 @@
 //! Without arguments it makes one of made-up content and prints its info-hash.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unchoke_core::InfoHash;
-use unchoke_examples::{Failure, bytes, generate, number, run};
+use unchoke_examples::{Failure, Percent, bytes, generate, number, run};
 use unchoke_metainfo::{Builder, MagnetLink, Node, Version};
 use unchoke_storage::create;
 
@@ -113,7 +114,12 @@ fn start() -> Result<(), Failure> {
             generate(folder.path(), "sample", &[1 << 20, 300_000], options).map_err(io)?.metainfo
         }
         (Some(path), Some(_)) => {
-            create(path, piece_length, options, |_, _| {}).map_err(|error| Failure::failed(&error))?
+            let mut percent = Percent::new();
+            let made = create(path, piece_length, options, |done, total| {
+                percent.show(done, total);
+                ControlFlow::Continue(())
+            });
+            made.map_err(|error| Failure::failed(&error))?
         }
         _ => return Err(Failure::Usage("a path and --output are needed".into())),
     };

@@ -3,13 +3,14 @@
 //! Without arguments it inspects a torrent of made-up content.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use unchoke_core::{DiskOutcome, DiskWork, InfoHashes};
-use unchoke_examples::{Failure, Source, generate, load, run};
+use unchoke_core::InfoHashes;
+use unchoke_examples::{Failure, Percent, Source, generate, load, run};
 use unchoke_metainfo::{FileEntry, MagnetLink, Metainfo, Version};
-use unchoke_storage::{FileStorage, Storage as _};
+use unchoke_storage::check;
 
 const USAGE: &str = "inspect <FILE.torrent | magnet:…> [--data DIR] [--json]";
 
@@ -70,14 +71,13 @@ fn start() -> Result<(), Failure> {
 /// Hashes the files below a folder, and tells which pieces are missing or wrong.
 fn wrong_pieces(metainfo: &Metainfo, folder: &Path) -> Result<Vec<u32>, Failure> {
     let info = metainfo.info();
-    let store = FileStorage::read_only(folder).open(info).map_err(|error| Failure::failed(&error))?;
-    let is_right = |piece| {
-        info.piece_hash(piece).is_some_and(|expected| {
-            let work = DiskWork::Check { piece, expected, digests: false };
-            matches!(unchoke_storage::run(store.as_ref(), info.geometry(), &work), DiskOutcome::Verified { .. })
-        })
-    };
-    Ok(info.geometry().pieces().filter(|piece| !is_right(*piece)).map(|piece| piece.0).collect())
+    let mut percent = Percent::new();
+    let right = check(info, folder, |done, total| {
+        percent.show(done, total);
+        ControlFlow::Continue(())
+    });
+    let right = right.map_err(|error| Failure::failed(&error))?;
+    Ok(info.geometry().pieces().filter(|piece| !right.contains(*piece)).map(|piece| piece.0).collect())
 }
 
 fn of_hashes(hashes: InfoHashes) -> serde_json::Value {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
+use std::ops::ControlFlow;
 use std::path::Path;
 use unchoke_core::Seed;
 use unchoke_metainfo::{Builder, Metainfo};
@@ -41,6 +42,6 @@ pub fn generate(
         }
         file.flush()?;
     }
-    let metainfo = create(&root, 0, options, |_, _| {}).map_err(io::Error::other)?;
+    let metainfo = create(&root, 0, options, |_, _| ControlFlow::Continue(())).map_err(io::Error::other)?;
     Ok(Content { total: metainfo.info().geometry().total_len(), metainfo })
 }

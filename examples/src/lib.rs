@@ -2,6 +2,7 @@
 
 mod arguments;
 mod content;
+mod percent;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
@@ -9,6 +10,7 @@ mod trackers;
 
 pub use arguments::{Failure, Source, address, bytes, load, number, run};
 pub use content::{Content, generate};
+pub use percent::Percent;
 #[cfg(feature = "client")]
 pub use progress::Progress;
 #[cfg(feature = "client")]

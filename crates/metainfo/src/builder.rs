@@ -292,6 +292,12 @@ impl Builder {
         Ok(plan::layout(self))
     }
 
+    /// The version of the torrent, as [`version`](Self::version) has set it.
+    #[must_use]
+    pub fn torrent_version(&self) -> Version {
+        self.version
+    }
+
     /// Begins hashing.
     ///
     /// # Errors

@@ -74,7 +74,8 @@ impl Layout {
     }
 
     /// The number of the file that holds this byte of the torrent.
-    pub(crate) fn file_at(&self, offset: u64) -> Option<usize> {
+    #[must_use]
+    pub fn file_at(&self, offset: u64) -> Option<usize> {
         let number = self.entries.partition_point(|file| file.end() <= offset);
         self.entries.get(number).filter(|file| file.offset <= offset).map(|_| number)
     }

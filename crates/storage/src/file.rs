@@ -1,9 +1,9 @@
 //! Pieces in files.
 
-mod positioned;
+pub(crate) mod positioned;
 mod stamps;
 mod state;
-mod tree;
+pub(crate) mod tree;
 
 use crate::error::{StorageError, StorageErrorKind};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};

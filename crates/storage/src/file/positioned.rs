@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 
 /// Fills `buf` from `offset` of the file.
-pub(super) fn read(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, buf, offset);
     #[cfg(not(unix))]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// Reading; it must be there.
     Read,
     /// Reading and writing; it and its folders are made if they are not there.
@@ -19,7 +19,7 @@ pub(super) enum Mode {
 }
 
 /// Opens the regular file at `path` below `root`.
-pub(super) fn open(root: &Path, path: &[&str], mode: Mode) -> io::Result<File> {
+pub(crate) fn open(root: &Path, path: &[&str], mode: Mode) -> io::Result<File> {
     #[cfg(all(unix, feature = "openat"))]
     return kernel::open(root, path, mode);
     #[cfg(not(all(unix, feature = "openat")))]

@@ -8,6 +8,7 @@ mod kill;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ fn content(root: &Path) -> Metainfo {
         let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + at / 251) as u8).collect();
         std::fs::write(folder.join(name), bytes).unwrap();
     }
-    create(&folder, 65_536, |builder| builder, |_, _| {}).unwrap()
+    create(&folder, 65_536, |builder| builder, |_, _| ControlFlow::Continue(())).unwrap()
 }
 
 fn same(left: &Path, right: &Path) {
