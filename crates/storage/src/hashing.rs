@@ -28,7 +28,6 @@ pub(crate) struct Plan<'a> {
 
 /// What a piece hashes to, as far as the version of the torrent asks for it.
 pub(crate) struct Digest {
-    pub(crate) piece: PieceIndex,
     pub(crate) sha1: Option<Sha1Hash>,
     pub(crate) root: Option<Sha256Hash>,
 }
@@ -141,9 +140,9 @@ impl<'a, 'p> Worker<'a, 'p> {
             at = at.saturating_add(PORTION);
         }
         let (first, second) = sums.finish();
-        let mut results = vec![(pieces[0], one.finish(plan, pieces[0], first))];
+        let mut results = vec![(pieces[0], one.finish(plan, first))];
         if pieces[1].0 < plan.geometry.piece_count() {
-            results.push((pieces[1], other.finish(plan, pieces[1], second)));
+            results.push((pieces[1], other.finish(plan, second)));
         }
         results
     }
@@ -202,13 +201,12 @@ impl Lane {
         self.buf.get(..length).unwrap_or_default()
     }
 
-    fn finish(&mut self, plan: &Plan<'_>, piece: PieceIndex, sha1: Sha1Hash) -> Result<Digest, Fault> {
+    fn finish(&mut self, plan: &Plan<'_>, sha1: Sha1Hash) -> Result<Digest, Fault> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
         let root = || merkle::root(self.leaves.iter().copied(), 0, self.height);
         Ok(Digest {
-            piece,
             sha1: (plan.version != Version::V2).then_some(sha1),
             root: (plan.version != Version::V1).then(root),
         })
