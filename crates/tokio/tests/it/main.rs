@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use unchoke_core::{InfoHashes, Seed, Sha1Hash, Sha256Hash};
-use unchoke_metainfo::Metainfo;
+use unchoke_metainfo::{Builder, Metainfo, Version};
 use unchoke_storage::{FileStorage, MemoryStorage, create};
 use unchoke_tokio::{
     AddTorrent, AnnounceError, Client, ClientBuilder, ClientError, HttpTrackerServer, Torrent, TorrentError,
@@ -73,6 +73,28 @@ async fn downloads_over_loopback_and_resumes_without_fetching_again() {
     let torrent = again.add(add()).await.unwrap();
     within(torrent.completed()).await.unwrap();
     assert_eq!(torrent.stats().unwrap().downloaded, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torrents_of_every_version_are_downloaded_and_resumed() {
+    for version in [Version::V1, Version::V2, Version::Hybrid] {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        content(from.path());
+        let options = |builder: Builder| builder.version(version);
+        let folder = from.path().join("content");
+        let metainfo = create(&folder, 65_536, options, |_, _| ControlFlow::Continue(())).unwrap();
+        let seed = seed(from.path(), &metainfo).await;
+        for downloads in [true, false] {
+            let leech = Client::builder().build().await.unwrap();
+            let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
+            let torrent = leech.add(add).await.unwrap();
+            within(torrent.completed()).await.unwrap();
+            assert_eq!(torrent.stats().unwrap().downloaded > 0, downloads, "{version:?}");
+            assert_eq!(torrent.stats().unwrap().failed_pieces, 0);
+            leech.shutdown().await.unwrap();
+        }
+        same(from.path(), to.path());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
