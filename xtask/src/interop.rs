@@ -59,6 +59,8 @@ struct Content {
     folder: PathBuf,
     /// How a tracker is asked for it. With one content for each way, every peer goes both.
     protocol: Protocol,
+    /// The version of its torrent, if that is not 1.
+    version: Option<&'static str>,
 }
 
 /// What a case works on.
@@ -143,6 +145,12 @@ fn cases(contents: &[Content]) -> Vec<Case<'_>> {
     for peer in [Peer::Libtorrent, Peer::Transmission, Peer::Aria2] {
         for seed in [Seed::Theirs, Seed::Ours] {
             for content in contents {
+                if content.version.is_some() {
+                    if peer == Peer::Libtorrent {
+                        cases.push(Case { peer, seed, given: Given::Torrent, content });
+                    }
+                    continue;
+                }
                 // Only libtorrent can be told the address of a peer.
                 if seed == Seed::Theirs || peer == Peer::Libtorrent {
                     cases.push(Case { peer, seed, given: Given::Torrent, content });
@@ -171,13 +179,20 @@ fn generate_tree(lab: &Lab) -> io::Result<()> {
     generate(&root.join("inner/größe.bin"), 1, 5)
 }
 
-fn contents(lab: &Lab) -> [Content; 2] {
-    let content = |name: &'static str, folder: &str, protocol| Content {
+/// Only libtorrent reads other versions than 1.
+fn contents(lab: &Lab) -> Vec<Content> {
+    let content = |name: &'static str, folder: &str, protocol, version| Content {
         name,
         folder: lab.work.join("content").join(folder),
         protocol,
+        version,
     };
-    [content("single.bin", "single", Protocol::Http), content("tree", "tree", Protocol::Udp)]
+    let mut contents = Vec::new();
+    for version in [None, Some("v2"), Some("hybrid")] {
+        contents.push(content("single.bin", "single", Protocol::Http, version));
+        contents.push(content("tree", "tree", Protocol::Udp, version));
+    }
+    contents
 }
 
 impl Peer {
@@ -205,9 +220,11 @@ impl fmt::Display for Case<'_> {
             Given::Magnet => "magnet".to_owned(),
             Given::Tracker(tracker, protocol) => format!("{tracker} over {protocol}"),
         };
+        let (name, version) = (self.content.name, self.content.version.map(|version| format!("{version} ")));
+        let given = format!("{}{given}", version.unwrap_or_default());
         match self.seed {
-            Seed::Theirs => write!(f, "{peer} seeds, unchoke downloads {} by {given}", self.content.name),
-            Seed::Ours => write!(f, "unchoke seeds, {peer} downloads {} by {given}", self.content.name),
+            Seed::Theirs => write!(f, "{peer} seeds, unchoke downloads {name} by {given}"),
+            Seed::Ours => write!(f, "unchoke seeds, {peer} downloads {name} by {given}"),
         }
     }
 }
@@ -222,10 +239,13 @@ impl Case<'_> {
         let tracked = self.tracked();
         let mut create = lab.ours("create");
         create.arg(self.content.folder.join(self.content.name)).arg("--output").arg(&torrent);
+        if let Some(version) = self.content.version {
+            create.arg(format!("--{version}"));
+        }
         if let Some((_, protocol)) = tracked {
             create.args(["--tracker", &tracker::announce_url(protocol)]);
         }
-        let info_hash = run(&mut create)?.trim().to_owned();
+        let info_hash = run(&mut create)?.lines().next().unwrap_or_default().to_owned();
         let files = Files { folder, data, torrent, info_hash, output };
         let _tracker = match tracked {
             Some((tracker, _)) => Some(tracker.start(lab, &files.folder, &files.info_hash)?),
