@@ -2,21 +2,16 @@
 //!
 //! Without arguments it makes one of made-up content and prints its info-hash.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use unchoke_examples::{Failure, generate, number, run};
+use unchoke_examples::{Failure, generate, positive, run, say, text, tracker_url, unexpected};
 use unchoke_metainfo::Builder;
-use unchoke_storage::create;
+use unchoke_storage::{CreateError, create};
 
 const USAGE: &str = "create <PATH> --output FILE [--tracker URL]… [--piece-length N] [--private] [--web-seed URL]…";
 
 fn main() -> ExitCode {
     run(USAGE, start())
-}
-
-fn text(value: OsString) -> Result<String, Failure> {
-    value.into_string().map_err(|value| Failure::Usage(format!("{} is not UTF-8", value.display())))
 }
 
 fn start() -> Result<(), Failure> {
@@ -27,16 +22,16 @@ fn start() -> Result<(), Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("output") => output = Some(parser.value()?.into()),
-            Long("tracker") => trackers.push(text(parser.value()?)?),
+            Long("tracker") => trackers.push(tracker_url(parser.value()?)?),
             Long("web-seed") => web_seeds.push(text(parser.value()?)?),
             Long("piece-length") => {
-                let length = number(&parser.value()?)?;
-                let fits = u32::try_from(length).ok().filter(|length| *length > 0);
-                piece_length = fits.ok_or_else(|| Failure::Usage(format!("{length} is no piece length")))?;
+                let length = positive(&parser.value()?)?;
+                piece_length =
+                    u32::try_from(length).map_err(|_| Failure::Usage(format!("{length} is no piece length")))?;
             }
             Long("private") => private = true,
             Value(value) if path.is_none() => path = Some(value.into()),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     let options = |builder: Builder| {
@@ -50,15 +45,20 @@ fn start() -> Result<(), Failure> {
             let folder = tempfile::tempdir().map_err(io)?;
             generate(folder.path(), "sample", &[1 << 20, 300_000], options).map_err(io)?.metainfo
         }
-        (Some(path), Some(_)) => {
-            create(path, piece_length, options, |_, _| {}).map_err(|error| Failure::failed(&error))?
-        }
+        (Some(path), Some(_)) => create(path, piece_length, options, |_, _| {}).map_err(refused)?,
         _ => return Err(Failure::Usage("a path and --output are needed".into())),
     };
     if let Some(output) = output {
         std::fs::write(&output, metainfo.to_bytes())
             .map_err(|error| Failure::Failed(format!("{}: {error}", output.display())))?;
     }
-    println!("{}", metainfo.info_hashes());
-    Ok(())
+    say(metainfo.info_hashes())
+}
+
+/// What makes no torrent was the wrong thing to ask for; what cannot be read may be readable tomorrow.
+fn refused(error: CreateError) -> Failure {
+    match error {
+        CreateError::Build(_) | CreateError::Name(_) => Failure::usage(&error),
+        error => Failure::failed(&error),
+    }
 }

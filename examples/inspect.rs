@@ -4,8 +4,9 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use unchoke_examples::{Failure, Source, generate, load, run};
+use unchoke_examples::{Failure, Source, generate, load, run, say, unexpected};
 use unchoke_metainfo::{MagnetLink, Metainfo};
+use unchoke_tracker::TrackerUrl;
 
 const USAGE: &str = "inspect <FILE.torrent | magnet:…> [--json]";
 
@@ -21,7 +22,7 @@ fn start() -> Result<(), Failure> {
         match argument {
             Long("json") => json = true,
             Value(value) if source.is_none() => source = Some(value),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     let found = match source {
@@ -37,20 +38,24 @@ fn start() -> Result<(), Failure> {
         Source::Magnet(link) => of_magnet(link),
     };
     if json {
-        println!("{told}");
-    } else if let Some(fields) = told.as_object() {
-        for (name, value) in fields {
-            match value {
-                serde_json::Value::Array(items) => {
-                    println!("{name}: {}", items.len());
-                    items.iter().for_each(|item| println!("    {item}"));
-                }
-                serde_json::Value::String(text) => println!("{name}: {text}"),
-                other => println!("{name}: {other}"),
+        return say(told);
+    }
+    for (name, value) in told.as_object().into_iter().flatten() {
+        match value {
+            serde_json::Value::Array(items) => {
+                say(format_args!("{name}: {}", items.len()))?;
+                items.iter().try_for_each(|item| say(format_args!("    {item}")))?;
             }
+            serde_json::Value::String(text) => say(format_args!("{name}: {text}"))?,
+            other => say(format_args!("{name}: {other}"))?,
         }
     }
     Ok(())
+}
+
+/// Trackers that cannot be asked.
+fn useless<'a>(trackers: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = String> {
+    trackers.into_iter().filter_map(|url| Some(format!("tracker {url:?}: {}", TrackerUrl::parse(url).err()?)))
 }
 
 fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
@@ -61,7 +66,8 @@ fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
         .iter()
         .map(|file| serde_json::json!({ "path": file.path().join("/"), "length": file.length() }))
         .collect();
-    let warnings: Vec<String> = metainfo.warnings().iter().map(ToString::to_string).collect();
+    let warnings = metainfo.warnings().iter().map(ToString::to_string);
+    let warnings: Vec<String> = warnings.chain(useless(metainfo.announce_tiers().iter().flatten())).collect();
     serde_json::json!({
         "info_hash": metainfo.info_hashes().to_string(),
         "name": info.name(),
@@ -77,11 +83,13 @@ fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
 }
 
 fn of_magnet(link: &MagnetLink) -> serde_json::Value {
+    let warnings: Vec<String> = useless(link.trackers()).collect();
     serde_json::json!({
         "info_hash": link.info_hashes().to_string(),
         "name": link.name(),
         "trackers": link.trackers(),
         "web_seeds": link.web_seeds(),
         "peers": link.peer_addresses(),
+        "warnings": warnings,
     })
 }
