@@ -2,14 +2,13 @@
 //!
 //! Without arguments it makes one of made-up content and prints its info-hash.
 
-use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unchoke_core::InfoHash;
-use unchoke_examples::{Failure, Percent, bytes, generate, number, run};
+use unchoke_examples::{Failure, Percent, bytes, generate, positive, run, say, text, tracker_url, unexpected};
 use unchoke_metainfo::{Builder, MagnetLink, Node, Version};
-use unchoke_storage::create;
+use unchoke_storage::{CreateError, create};
 
 const USAGE: &str = "create <PATH> --output FILE [--v1 | --v2 | --hybrid] [--piece-length N] [--private] [--tracker URL[,URL]…]… \
 [--web-seed URL]… [--http-seed URL]… [--node HOST:PORT]… [--comment TEXT] [--created-by TEXT] [--creation-date SECONDS] [--source TEXT] \
@@ -17,10 +16,6 @@ const USAGE: &str = "create <PATH> --output FILE [--v1 | --v2 | --hybrid] [--pie
 
 fn main() -> ExitCode {
     run(USAGE, start())
-}
-
-fn text(value: OsString) -> Result<String, Failure> {
-    value.into_string().map_err(|value| Failure::Usage(format!("{} is not UTF-8", value.display())))
 }
 
 fn node(text: &str) -> Result<Node, Failure> {
@@ -52,12 +47,13 @@ fn start() -> Result<(), Failure> {
             Long("hybrid") => step(Box::new(|builder| builder.version(Version::Hybrid))),
             Long("private") => step(Box::new(Builder::private)),
             Long("piece-length") => {
-                let length = number(&parser.value()?)?;
-                let fits = u32::try_from(length).ok().filter(|length| *length > 0);
-                piece_length = fits.ok_or_else(|| Failure::Usage(format!("{length} is no piece length")))?;
+                let length = positive(&parser.value()?)?;
+                piece_length =
+                    u32::try_from(length).map_err(|_| Failure::Usage(format!("{length} is no piece length")))?;
             }
             Long("tracker") => {
-                let tier: Vec<String> = text(parser.value()?)?.split(',').map(str::to_owned).collect();
+                let tier = text(parser.value()?)?;
+                let tier = tier.split(',').map(|url| tracker_url(url.into())).collect::<Result<Vec<_>, _>>()?;
                 step(Box::new(move |builder| builder.tracker_tier(tier.clone())));
             }
             Long("web-seed") => {
@@ -81,7 +77,7 @@ fn start() -> Result<(), Failure> {
                 step(Box::new(move |builder| builder.created_by(program.clone())));
             }
             Long("creation-date") => {
-                let seconds = number(&parser.value()?)?;
+                let seconds = positive(&parser.value()?)?;
                 step(Box::new(move |builder| builder.creation_date(seconds)));
             }
             Long("source") => {
@@ -99,7 +95,7 @@ fn start() -> Result<(), Failure> {
             Long("similar") => similar.push(info_hash(&text(parser.value()?)?)?),
             Long("collection") => collections.push(text(parser.value()?)?),
             Value(value) if path.is_none() => path = Some(value.into()),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     let options = |builder: Builder| {
@@ -119,7 +115,7 @@ fn start() -> Result<(), Failure> {
                 percent.show(done, total);
                 ControlFlow::Continue(())
             });
-            made.map_err(|error| Failure::failed(&error))?
+            made.map_err(refused)?
         }
         _ => return Err(Failure::Usage("a path and --output are needed".into())),
     };
@@ -128,7 +124,14 @@ fn start() -> Result<(), Failure> {
             .map_err(|error| Failure::Failed(format!("{}: {error}", output.display())))?;
     }
     let hashes = metainfo.info_hashes();
-    hashes.get_v1().into_iter().for_each(|hash| println!("{hash}"));
-    hashes.get_v2().into_iter().for_each(|hash| println!("{hash}"));
-    Ok(())
+    hashes.get_v1().into_iter().try_for_each(say)?;
+    hashes.get_v2().into_iter().try_for_each(say)
+}
+
+/// What makes no torrent was the wrong thing to ask for; what cannot be read may be readable tomorrow.
+fn refused(error: CreateError) -> Failure {
+    match error {
+        CreateError::Build(_) | CreateError::Name(_) => Failure::usage(&error),
+        error => Failure::failed(&error),
+    }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use unchoke_core::{Block, Geometry, PieceIndex};
-use unchoke_examples::{Failure, generate, run};
+use unchoke_examples::{Failure, generate, no_arguments, run, say};
 use unchoke_storage::{FileStorage, MemoryStorage};
 use unchoke_swarm::picker::{Availability, BlockState, Blocks, PickFor, PieceState};
 use unchoke_swarm::{PeerKey, PiecePicker};
@@ -82,11 +82,11 @@ fn failed(error: impl std::error::Error) -> Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = if std::env::args().len() > 1 { Err(Failure::Usage("no arguments".into())) } else { start().await };
-    run("custom_picker", result)
+    run("custom_picker", start().await)
 }
 
 async fn start() -> Result<(), Failure> {
+    no_arguments()?;
     let folder = tempfile::tempdir().map_err(failed)?;
     let content = generate(folder.path(), "sample", &[5 << 20, 300_000], |builder| builder).map_err(failed)?;
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -108,11 +108,11 @@ async fn start() -> Result<(), Failure> {
     let order = started.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let geometry = content.metainfo.info().geometry();
     let distances: Vec<u32> = order.iter().map(|piece| distance(geometry, *piece)).collect();
-    println!(
+    say(format_args!(
         "{} pieces were started, the first six: {:?}",
         order.len(),
         order.iter().take(6).map(|it| it.0).collect::<Vec<_>>()
-    );
+    ))?;
     if distances.is_sorted() && order.len() > geometry.piece_count() as usize / 2 {
         Ok(())
     } else {

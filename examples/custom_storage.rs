@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, PieceIndex};
-use unchoke_examples::{Failure, generate, run};
+use unchoke_examples::{Failure, generate, no_arguments, run, say};
 use unchoke_metainfo::Info;
 use unchoke_storage::{FileStorage, Recovered, Storage, StorageError, StorageErrorKind, TorrentStorage, contract};
 use unchoke_tokio::{AddTorrent, Client};
@@ -137,11 +137,11 @@ fn failed(error: impl std::error::Error) -> Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = if std::env::args().len() > 1 { Err(Failure::Usage("no arguments".into())) } else { start().await };
-    run("custom_storage", result)
+    run("custom_storage", start().await)
 }
 
 async fn start() -> Result<(), Failure> {
+    no_arguments()?;
     let folder = tempfile::tempdir().map_err(failed)?;
     let opened = std::sync::atomic::AtomicU32::new(0);
     contract::check(|geometry| {
@@ -149,7 +149,7 @@ async fn start() -> Result<(), Failure> {
         let store = PieceFolder::open(folder.path().join(format!("contract-{number}")), geometry);
         Arc::new(store.expect("a temporary folder can be made"))
     });
-    println!("the store keeps the contract");
+    say("the store keeps the contract")?;
 
     let content = generate(folder.path(), "sample", &[5 << 20, 300_000], |builder| builder).map_err(failed)?;
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -175,6 +175,6 @@ async fn start() -> Result<(), Failure> {
         })
     });
     let (right, wanted) = (right.count(), info.geometry().piece_count() as usize);
-    println!("{right} of {wanted} pieces lie in files of their own and hash right");
+    say(format_args!("{right} of {wanted} pieces lie in files of their own and hash right"))?;
     if right == wanted { Ok(()) } else { Err(Failure::Failed("the copy is not whole".into())) }
 }

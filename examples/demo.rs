@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use unchoke_core::Seed;
-use unchoke_examples::{Failure, Progress, generate, run};
+use unchoke_examples::{Failure, Progress, generate, no_arguments, run, say, tell};
 use unchoke_storage::{FileStorage, Storage as _};
 use unchoke_tokio::{AddTorrent, Client, HttpTrackerServer, Torrent};
 
@@ -21,8 +21,7 @@ const DOWNLOADERS: usize = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = if std::env::args().len() > 1 { Err(Failure::Usage("no arguments".into())) } else { demo().await };
-    run(USAGE, result)
+    run(USAGE, demo().await)
 }
 
 fn failed(error: impl std::error::Error) -> Failure {
@@ -30,9 +29,10 @@ fn failed(error: impl std::error::Error) -> Failure {
 }
 
 async fn demo() -> Result<(), Failure> {
+    no_arguments()?;
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let folder = tempfile::tempdir().map_err(failed)?;
-    eprintln!("making {} of content", HumanBytes(FILES.iter().sum()));
+    tell(format_args!("making {} of content", HumanBytes(FILES.iter().sum())));
     let tracker = HttpTrackerServer::bind(local, Seed::new([1; 32])).await.map_err(failed)?;
     let content =
         generate(folder.path(), "content", &FILES, |builder| builder.tracker(tracker.url())).map_err(failed)?;
@@ -65,11 +65,11 @@ async fn demo() -> Result<(), Failure> {
 
     let sent = |torrent: &Torrent| torrent.stats().map_or(0, |stats| stats.uploaded);
     let from_seed = sent(&seeding);
-    println!("{} to each of {DOWNLOADERS} in {seconds:.1} s", HumanBytes(content.total));
-    println!("seed          sent {}", HumanBytes(from_seed));
+    say(format_args!("{} to each of {DOWNLOADERS} in {seconds:.1} s", HumanBytes(content.total)))?;
+    say(format_args!("seed          sent {}", HumanBytes(from_seed)))?;
     let mut served_enough = true;
     for (number, (torrent, _)) in torrents.iter().enumerate() {
-        println!("downloader {number}  sent {}", HumanBytes(sent(torrent)));
+        say(format_args!("downloader {number}  sent {}", HumanBytes(sent(torrent))))?;
         served_enough &= sent(torrent) >= content.total / 10;
     }
     for client in clients {
@@ -78,7 +78,7 @@ async fn demo() -> Result<(), Failure> {
     for number in 0..DOWNLOADERS {
         check(&content.metainfo, folder.path().join(format!("downloader-{number}"))).await?;
     }
-    println!("every piece of every copy hashes right");
+    say("every piece of every copy hashes right")?;
     if from_seed > content.total.saturating_mul(2) {
         return Err(Failure::Failed("the seed sent more than two copies".into()));
     }

@@ -3,19 +3,26 @@
 //! Without arguments it makes up content, seeds it on loopback, and downloads that.
 
 use indicatif::MultiProgress;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use unchoke_examples::{Failure, Progress, Source, address, bytes, generate, load, number, run, tell_tracker_failures};
+use tokio::sync::broadcast::error::RecvError;
+use unchoke_core::{DiskError, PeerId};
+use unchoke_examples::{
+    Failure, Progress, Source, address, addresses, bytes, generate, load, positive, run, say, tell,
+    tell_tracker_failures, unexpected,
+};
 use unchoke_storage::FileStorage;
-use unchoke_swarm::TorrentState;
+use unchoke_swarm::Event;
 use unchoke_swarm::picker::Sequential;
 use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
 
 const USAGE: &str = "download <FILE.torrent | magnet:…> [--output DIR] [--peer HOST:PORT]… [--listen ADDR] [--seed] \
-                     [--sequential] [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]";
+                     [--sequential] [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
+                     Peers that cannot be reached are tried again until the download is complete or Ctrl-C ends it.";
 
 #[derive(Default)]
 struct Options {
@@ -38,16 +45,16 @@ fn parse() -> Result<Options, Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("output") => options.output = parser.value()?.into(),
-            Long("peer") => options.peers.push(address(&parser.value()?)?),
+            Long("peer") => options.peers.extend(addresses(&parser.value()?)?),
             Long("listen") => options.listen = Some(address(&parser.value()?)?),
             Long("seed") => options.seed = true,
             Long("sequential") => options.sequential = true,
             Long("tracker-ca") => options.tracker_roots.push(bytes(&parser.value()?)?),
-            Long("limit-down") => options.down = Some(number(&parser.value()?)?),
-            Long("limit-up") => options.up = Some(number(&parser.value()?)?),
+            Long("limit-down") => options.down = Some(positive(&parser.value()?)?),
+            Long("limit-up") => options.up = Some(positive(&parser.value()?)?),
             Long("json") => options.json = true,
             Value(source) if options.source.is_none() => options.source = Some(source),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     Ok(options)
@@ -80,36 +87,46 @@ async fn offline(mut options: Options) -> Result<(), Failure> {
     download(options).await
 }
 
-async fn download(options: Options) -> Result<(), Failure> {
+async fn download(mut options: Options) -> Result<(), Failure> {
     let storage = FileStorage::new(&options.output);
     let (mut add, label) = match load(options.source.as_ref().unwrap_or(&OsString::new()))? {
         Source::Torrent(metainfo) => (AddTorrent::from_metainfo(&metainfo, storage), metainfo.info().name().to_owned()),
         Source::Magnet(link) => {
             let name = link.name().unwrap_or("magnet link").to_owned();
-            (AddTorrent::from_hashes(link.info_hashes(), storage).peers(link.peers()).trackers(link.trackers()), name)
+            options.peers.extend(link.peers());
+            (AddTorrent::from_hashes(link.info_hashes(), storage).trackers(link.trackers()), name)
         }
     };
     if options.sequential {
         add = add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry))));
     }
     let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-    let builder = options.tracker_roots.into_iter().fold(Client::builder().listen(listen), ClientBuilder::tracker_root);
+    let builder = std::mem::take(&mut options.tracker_roots)
+        .into_iter()
+        .fold(Client::builder().listen(listen), ClientBuilder::tracker_root);
     let client = builder.build().await.map_err(|error| Failure::failed(&error))?;
     client.set_limits(options.down, options.up);
     let begin = Instant::now();
-    let torrent = client.add(add.peers(options.peers)).await.map_err(|error| Failure::failed(&error))?;
+    let torrent = client.add(add).await.map_err(|error| Failure::failed(&error))?;
     tokio::spawn(tell_tracker_failures(torrent.clone()));
     let label: String = label.chars().take(12).collect();
-    let peers = tokio::select! {
-        peers = watch(&torrent, &label) => peers?,
+    let watched = tokio::select! {
+        watched = watch(&torrent, &options, &label) => watched,
         _ = tokio::signal::ctrl_c() => {
             client.shutdown().await.map_err(|error| Failure::failed(&error))?;
             return Err(Failure::Failed("interrupted; the state is saved".into()));
         }
     };
-    let stats = torrent.stats();
-    if options.json
-        && let Some(stats) = stats
+    let peers = match watched {
+        Ok(peers) => peers,
+        Err(failure) => {
+            // The first failure is the one to tell.
+            let _ = client.shutdown().await;
+            return Err(failure);
+        }
+    };
+    let told = if options.json
+        && let Some(stats) = torrent.stats()
     {
         let line = serde_json::json!({
             "info_hash": torrent.info_hashes().to_string(),
@@ -118,42 +135,67 @@ async fn download(options: Options) -> Result<(), Failure> {
             "peers": peers,
             "verified_pieces": stats.verified,
         });
-        println!("{line}");
+        say(line)
     } else {
-        eprintln!("complete and verified in {:.1} s", begin.elapsed().as_secs_f64());
-    }
-    if options.seed {
+        tell(format_args!("complete and verified in {:.1} s", begin.elapsed().as_secs_f64()));
+        Ok(())
+    };
+    if options.seed && told.is_ok() {
         // Without an answer to Ctrl-C there would be no way to stop, so its failure ends the program, too.
         let _ = tokio::signal::ctrl_c().await;
     }
-    client.shutdown().await.map_err(|error| Failure::failed(&error))
+    let ended = client.shutdown().await.map_err(|error| Failure::failed(&error));
+    told.and(ended)
 }
 
-/// Shows progress until the torrent is complete. Returns the most peers seen at a time.
-async fn watch(torrent: &Torrent, label: &str) -> Result<usize, Failure> {
+/// Brings in the peers and shows progress until the torrent is complete. Returns how many different peers were connected.
+async fn watch(torrent: &Torrent, options: &Options, label: &str) -> Result<usize, Failure> {
+    let removed = || Failure::Failed("the torrent was removed".into());
+    let mut events = torrent.events().ok_or_else(removed)?;
+    let mut peers: HashSet<PeerId> = torrent.peers().into_iter().map(|peer| peer.id).collect();
+    torrent.add_peers(&options.peers);
     let mut progress = Progress::new(&MultiProgress::new(), label);
-    let mut peers = 0;
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let completed = torrent.completed();
     tokio::pin!(completed);
-    let mut told = false;
     loop {
-        tokio::select! {
+        let event = tokio::select! {
+            event = events.recv() => event,
             result = &mut completed => {
+                result.map_err(|error| Failure::failed(&error))?;
+                while let Ok(event) = events.try_recv() {
+                    note_peer(&event, &mut peers);
+                }
                 progress.show(torrent);
                 progress.finish();
-                return result.map(|()| peers).map_err(|error| Failure::failed(&error));
+                return Ok(peers.len());
             }
             _ = ticks.tick() => {
                 progress.show(torrent);
-                let Some(stats) = torrent.stats() else { return Err(Failure::Failed("the torrent was removed".into())) };
-                peers = peers.max(stats.peers);
-                let failed = stats.state == TorrentState::StorageFailed;
-                if failed && !std::mem::replace(&mut told, true) {
-                    eprintln!("the store fails (is the disk full?); trying again from time to time");
-                }
-                told &= failed;
+                continue;
             }
+        };
+        match event.as_deref() {
+            Ok(Event::StorageFailed { error, .. }) => wait_or_fail(*error, &options.output)?,
+            Ok(event) => note_peer(event, &mut peers),
+            // Events came faster than they were read. Who is connected can be seen; who came and went meanwhile cannot.
+            Err(RecvError::Lagged(_)) => peers.extend(torrent.peers().into_iter().map(|peer| peer.id)),
+            Err(RecvError::Closed) => return Err(removed()),
         }
     }
+}
+
+fn note_peer(event: &Event, peers: &mut HashSet<PeerId>) {
+    if let Event::PeerConnected { id, .. } = event {
+        peers.insert(*id);
+    }
+}
+
+/// Says that the disk is full, which may pass. Anything else does not pass by waiting.
+fn wait_or_fail(error: DiskError, output: &Path) -> Result<(), Failure> {
+    if error == DiskError::Full {
+        tell("the disk is full, waiting");
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("cannot store the download in {}: {error}", output.display())))
 }

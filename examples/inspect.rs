@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use unchoke_core::InfoHashes;
-use unchoke_examples::{Failure, Percent, Source, generate, load, run};
+use unchoke_examples::{Failure, Percent, Source, generate, load, run, say, unexpected};
 use unchoke_metainfo::{FileEntry, MagnetLink, Metainfo, Version};
 use unchoke_storage::check;
+use unchoke_tracker::TrackerUrl;
 
 const USAGE: &str = "inspect <FILE.torrent | magnet:…> [--data DIR] [--json]";
 
@@ -27,7 +28,7 @@ fn start() -> Result<(), Failure> {
             Long("json") => json = true,
             Long("data") => data = Some(parser.value()?.into()),
             Value(value) if source.is_none() => source = Some(value),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     let found = match source {
@@ -52,17 +53,16 @@ fn start() -> Result<(), Failure> {
         told["wrong_pieces"] = bad.into();
     }
     if json {
-        println!("{told}");
-    } else if let Some(fields) = told.as_object() {
-        for (name, value) in fields {
-            match value {
-                serde_json::Value::Array(items) => {
-                    println!("{name}: {}", items.len());
-                    items.iter().for_each(|item| println!("    {item}"));
-                }
-                serde_json::Value::String(text) => println!("{name}: {text}"),
-                other => println!("{name}: {other}"),
+        say(&told)?;
+    }
+    for (name, value) in told.as_object().into_iter().flatten().filter(|_| !json) {
+        match value {
+            serde_json::Value::Array(items) => {
+                say(format_args!("{name}: {}", items.len()))?;
+                items.iter().try_for_each(|item| say(format_args!("    {item}")))?;
             }
+            serde_json::Value::String(text) => say(format_args!("{name}: {text}"))?,
+            other => say(format_args!("{name}: {other}"))?,
         }
     }
     if right { Ok(()) } else { Err(Failure::Failed("the data is not that of the torrent".into())) }
@@ -110,10 +110,16 @@ fn of_file(metainfo: &Metainfo, file: FileEntry<'_>) -> serde_json::Value {
     told
 }
 
+/// Trackers that cannot be asked.
+fn useless<'a>(trackers: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = String> {
+    trackers.into_iter().filter_map(|url| Some(format!("tracker {url:?}: {}", TrackerUrl::parse(url).err()?)))
+}
+
 fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
     let info = Arc::clone(metainfo.info());
     let files: Vec<_> = info.layout().files().iter().map(|file| of_file(metainfo, file)).collect();
-    let warnings: Vec<String> = metainfo.warnings().iter().map(ToString::to_string).collect();
+    let warnings = metainfo.warnings().iter().map(ToString::to_string);
+    let warnings: Vec<String> = warnings.chain(useless(metainfo.announce_tiers().iter().flatten())).collect();
     let nodes: Vec<String> = metainfo.nodes().iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
     let signers: Vec<String> =
         metainfo.signatures().iter().map(|it| String::from_utf8_lossy(&it.signer).into_owned()).collect();
@@ -153,6 +159,7 @@ fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
 fn of_magnet(link: &MagnetLink) -> serde_json::Value {
     let selected: Vec<String> =
         link.selected().iter().map(|files| format!("{}-{}", files.start(), files.end())).collect();
+    let warnings: Vec<String> = useless(link.trackers()).collect();
     serde_json::json!({
         "info_hash": link.info_hashes().to_string(),
         "info_hashes": of_hashes(link.info_hashes()),
@@ -162,5 +169,6 @@ fn of_magnet(link: &MagnetLink) -> serde_json::Value {
         "peers": link.peer_addresses(),
         "selected": selected,
         "magnet": link.to_string(),
+        "warnings": warnings,
     })
 }

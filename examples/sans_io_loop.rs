@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, JobId, Outgoing, Seed};
-use unchoke_examples::{Failure, Source, address, generate, load, run};
+use unchoke_examples::{Failure, Source, addresses, generate, load, run, say, tell, unexpected};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::{FileStorage, Storage as _, TorrentStorage};
 use unchoke_swarm::{
@@ -41,20 +41,20 @@ fn failed(error: impl std::error::Error) -> Failure {
 
 fn start() -> Result<(), Failure> {
     use lexopt::Arg::{Long, Value};
-    let (mut file, mut peer, mut output) = (None::<OsString>, None::<SocketAddr>, None::<PathBuf>);
+    let (mut file, mut peers, mut output) = (None::<OsString>, Vec::new(), None::<PathBuf>);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("peer") => peer = Some(address(&parser.value()?)?),
+            Long("peer") => peers = addresses(&parser.value()?)?,
             Long("output") => output = Some(parser.value()?.into()),
             Value(value) if file.is_none() => file = Some(value),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
-    match (file, peer, output) {
-        (None, None, None) => offline(),
-        (Some(file), Some(peer), Some(output)) => match load(&file)? {
-            Source::Torrent(metainfo) => download(&metainfo, peer, &output),
+    match (file, peers.as_slice(), output) {
+        (None, [], None) => offline(),
+        (Some(file), [_, ..], Some(output)) => match load(&file)? {
+            Source::Torrent(metainfo) => download(&metainfo, &peers, &output),
             Source::Magnet(_) => Err(Failure::Usage("a torrent file is needed".into())),
         },
         _ => Err(Failure::Usage("a torrent, --peer and --output are needed".into())),
@@ -78,16 +78,16 @@ fn offline() -> Result<(), Failure> {
         }
     });
     let seeding = thread::spawn(move || while seed.step(&inputs, PATIENCE) != Step::Stopped {});
-    let result = download(&content.metainfo, listens, &folder.path().join("copy"));
+    let result = download(&content.metainfo, &[listens], &folder.path().join("copy"));
     // A seed that has ended by itself needs no telling.
     let _ = stop.send(Input::Stop);
     seeding.join().map_err(|_| Failure::Failed("the seed's thread panicked".into()))?;
     result
 }
 
-fn download(metainfo: &Metainfo, peer: SocketAddr, output: &Path) -> Result<(), Failure> {
+fn download(metainfo: &Metainfo, peers: &[SocketAddr], output: &Path) -> Result<(), Failure> {
     let (mut driver, inputs) = Driver::new(metainfo, FileStorage::new(output))?;
-    driver.session.add_peers(Instant::now(), driver.torrent, &[peer], PeerOrigin::Manual);
+    driver.session.add_peers(Instant::now(), driver.torrent, peers, PeerOrigin::Manual);
     let (begin, mut progress, mut moved) = (Instant::now(), 0, Instant::now());
     while !driver.done {
         driver.step(&inputs, Duration::from_secs(1));
@@ -99,7 +99,7 @@ fn download(metainfo: &Metainfo, peer: SocketAddr, output: &Path) -> Result<(), 
         }
     }
     let (seconds, total) = (begin.elapsed().as_secs_f64(), metainfo.info().geometry().total_len());
-    println!("{total} bytes in {seconds:.2} s, {:.0} MB/s", total as f64 / seconds / 1e6);
+    say(format_args!("{total} bytes in {seconds:.2} s, {:.0} MB/s", total as f64 / seconds / 1e6))?;
     verify(metainfo, output)
 }
 
@@ -116,7 +116,7 @@ fn verify(metainfo: &Metainfo, folder: &Path) -> Result<(), Failure> {
     if !right {
         return Err(Failure::Failed("the copy does not hash right".into()));
     }
-    println!("every piece hashes right");
+    say("every piece hashes right")?;
     Ok(())
 }
 
@@ -297,7 +297,7 @@ impl Driver {
             let complete = self.session.stats(self.torrent).is_some_and(|stats| stats.left() == Some(0));
             match event {
                 Event::Synced { .. } | Event::Checked { .. } => self.done |= complete,
-                Event::StorageFailed { error, .. } => eprintln!("the store failed: {error}"),
+                Event::StorageFailed { error, .. } => tell(format_args!("the store failed: {error}")),
                 _ => {}
             }
         }

@@ -1,16 +1,20 @@
-//! Seeds a torrent from a folder. Its first line tells the address that it listens on.
+//! Seeds a torrent from a folder, to which it writes nothing. Its first line tells the address that it listens on. It ends with a failure if
+//! anything is missing.
 //!
 //! Without arguments it makes up content and seeds it until nobody has asked for anything for two seconds.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use unchoke_examples::{Failure, Source, address, bytes, generate, load, run, tell_tracker_failures};
+use unchoke_examples::{
+    Failure, Source, address, bytes, generate, load, run, say, tell_tracker_failures, tracker_url, unexpected,
+};
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::FileStorage;
-use unchoke_tokio::{AddTorrent, Client, ClientBuilder};
+use unchoke_swarm::TorrentState;
+use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
 
 const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL]… [--tracker-ca FILE.der]… [--json]";
 
@@ -30,11 +34,11 @@ async fn start() -> Result<(), Failure> {
         match argument {
             Long("data") => data = Some(parser.value()?.into()),
             Long("listen") => listen = address(&parser.value()?)?,
-            Long("tracker") => trackers.push(parser.value()?.to_string_lossy().into_owned()),
+            Long("tracker") => trackers.push(tracker_url(parser.value()?)?),
             Long("tracker-ca") => builder = builder.tracker_root(bytes(&parser.value()?)?),
             Long("json") => json = true,
             Value(value) if file.is_none() => file = Some(value),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     match (file, data) {
@@ -65,16 +69,45 @@ async fn seed(
     json: bool,
 ) -> Result<(), Failure> {
     let client = builder.listen(listen).build().await.map_err(|error| Failure::failed(&error))?;
-    let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::new(data)).trackers(trackers);
+    let torrent = AddTorrent::from_metainfo(metainfo, FileStorage::read_only(&data)).trackers(trackers);
     let torrent = client.add(torrent).await.map_err(|error| Failure::failed(&error))?;
     tokio::spawn(tell_tracker_failures(torrent.clone()));
     let local = client.local_addr().unwrap_or(listen);
     if json {
-        println!("{}", serde_json::json!({ "listen": local, "info_hash": torrent.info_hashes().to_string() }));
+        say(serde_json::json!({ "listen": local, "info_hash": torrent.info_hashes().to_string() }))?;
     } else {
-        println!("listening on {local}");
+        say(format_args!("listening on {local}"))?;
     }
-    // Without an answer to Ctrl-C there would be no way to stop, so its failure ends the program, too.
-    let _ = tokio::signal::ctrl_c().await;
-    client.shutdown().await.map_err(|error| Failure::failed(&error))
+    let result = tokio::select! {
+        Err(failure) = serve(&torrent, &data) => Err(failure),
+        // Without an answer to Ctrl-C there would be no way to stop, so its failure ends the program, too.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    let ended = client.shutdown().await.map_err(|error| Failure::failed(&error));
+    result.and(ended)
+}
+
+/// Waits for the end of the check.
+///
+/// # Errors
+/// If something is missing.
+async fn serve(torrent: &Torrent, data: &Path) -> Result<(), Failure> {
+    let Some(mut events) = torrent.events() else { return Ok(()) };
+    while let Some(stats) = torrent.stats() {
+        match stats.state {
+            TorrentState::Seeding => return Ok(()),
+            TorrentState::Checking | TorrentState::Metadata => {}
+            TorrentState::StorageFailed => {
+                return Err(Failure::Failed(format!("the data in {} cannot be read", data.display())));
+            }
+            _ => {
+                let missing = stats.pieces.saturating_sub(stats.verified);
+                let text = format!("{missing} of {} pieces are missing in {}", stats.pieces, data.display());
+                return Err(Failure::Failed(text));
+            }
+        }
+        // Events that were missed do not matter: each only says to look again.
+        let _ = events.recv().await;
+    }
+    Ok(())
 }

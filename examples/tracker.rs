@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use unchoke_core::Seed;
-use unchoke_examples::{Failure, address, generate, run};
+use unchoke_examples::{Failure, address, generate, run, say, unexpected};
 use unchoke_storage::FileStorage;
 use unchoke_tokio::{AddTorrent, Client, HttpTrackerServer, UdpTrackerServer};
 
@@ -23,7 +23,7 @@ async fn start() -> Result<(), Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("listen") => listen = Some(address(&parser.value()?)?),
-            other => return Err(other.unexpected().into()),
+            other => return Err(unexpected(other)),
         }
     }
     let seed = Seed::new(rand::random());
@@ -32,7 +32,7 @@ async fn start() -> Result<(), Failure> {
     // Made-up content is asked for at any port; a tool is asked for at the one that it was told.
     let at = if listen.is_some() { http.local_addr() } else { local };
     let udp = UdpTrackerServer::beside(&http, at, &seed.derive("connections")).await.map_err(failed)?;
-    println!("{}\n{}", http.url(), udp.url());
+    say(format_args!("{}\n{}", http.url(), udp.url()))?;
     if listen.is_none() {
         return introduce(http.url(), udp.url()).await;
     }
@@ -53,7 +53,7 @@ async fn introduce(http: String, udp: String) -> Result<(), Failure> {
     let add = AddTorrent::from_metainfo(&content.metainfo, FileStorage::new(to.path()));
     let torrent = downloader.add(add.trackers([http])).await.map_err(failed)?;
     torrent.completed().await.map_err(failed)?;
-    println!("a downloader found the seed and has all {} bytes", content.total);
+    say(format_args!("a downloader found the seed and has all {} bytes", content.total))?;
     downloader.shutdown().await.map_err(failed)?;
     seed.shutdown().await.map_err(failed)
 }

@@ -1,77 +1,14 @@
-//! Arguments and exit codes: 0 done, 1 failed, 2 bad arguments or input.
+//! What programs are called with.
 
-use std::error::Error;
-use std::ffi::OsString;
-use std::fmt;
+use crate::failure::Failure;
+use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
-use std::process::ExitCode;
 use unchoke_metainfo::{MagnetLink, Metainfo};
+use unchoke_tracker::TrackerUrl;
 
-/// Why a program ends without success.
-#[derive(Debug)]
-pub enum Failure {
-    /// It was called wrongly, or its input is no torrent.
-    Usage(String),
-    /// It could not do what it was asked to.
-    Failed(String),
-}
-
-impl Failure {
-    /// A failure with all its causes.
-    #[must_use]
-    pub fn failed(error: &dyn Error) -> Self {
-        Self::Failed(chain(error))
-    }
-
-    /// Bad input, with all its causes.
-    #[must_use]
-    pub fn usage(error: &dyn Error) -> Self {
-        Self::Usage(chain(error))
-    }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text = format!("{text}: {next_text}");
-        }
-        cause = next.source();
-    }
-    text
-}
-
-impl From<lexopt::Error> for Failure {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Failed(text)) = self;
-        f.write_str(text)
-    }
-}
-
-/// Turns a program's result into its exit code, and says on standard error what went wrong.
-#[must_use]
-pub fn run(usage: &str, result: Result<(), Failure>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            if matches!(failure, Failure::Usage(_)) {
-                eprintln!("usage: {usage}");
-                return ExitCode::from(2);
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
+/// What magnet links begin with, in letters of either case.
+const SCHEME: &str = "magnet:";
 
 /// What to download.
 #[derive(Debug)]
@@ -86,45 +23,96 @@ pub enum Source {
 ///
 /// # Errors
 /// If it is neither; the text has the kind of the error and its byte offset.
-pub fn load(argument: &OsString) -> Result<Source, Failure> {
+pub fn load(argument: &OsStr) -> Result<Source, Failure> {
     if let Some(text) = argument.to_str()
-        && text.starts_with("magnet:")
+        && text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
     {
         let link: MagnetLink = text.parse().map_err(|error| Failure::usage(&error))?;
         return Ok(Source::Magnet(Box::new(link)));
     }
     // The error's own text names the kind and the byte offset.
     let not_a_torrent = |error: unchoke_metainfo::MetainfoError| {
-        Failure::Usage(format!("{} is not a torrent: {}", Path::new(argument).display(), chain(&error)))
+        Failure::Usage(format!("{} is not a torrent: {}", Path::new(argument).display(), Failure::usage(&error)))
     };
     let metainfo = Metainfo::from_bytes(&bytes(argument)?).map_err(not_a_torrent)?;
     Ok(Source::Torrent(Box::new(metainfo)))
 }
 
-/// Resolves `HOST:PORT`.
+/// Resolves `HOST:PORT` to all its addresses, of which there is at least one.
 ///
 /// # Errors
 /// If it is no such thing or the host is unknown.
-pub fn address(argument: &OsString) -> Result<SocketAddr, Failure> {
-    let text = argument.to_str().unwrap_or_default();
-    let found = text.to_socket_addrs().map_err(|error| Failure::Usage(format!("{text}: {error}")))?.next();
-    found.ok_or_else(|| Failure::Usage(format!("{text} has no address")))
+pub fn addresses(argument: &OsStr) -> Result<Vec<SocketAddr>, Failure> {
+    let text = argument.to_string_lossy();
+    let found = text.to_socket_addrs().map_err(|error| Failure::Usage(format!("{text}: {error}")))?;
+    let found: Vec<SocketAddr> = found.collect();
+    if found.is_empty() { Err(Failure::Usage(format!("{text} has no address"))) } else { Ok(found) }
+}
+
+/// Resolves `HOST:PORT` to its first address.
+///
+/// # Errors
+/// As [`addresses`].
+pub fn address(argument: &OsStr) -> Result<SocketAddr, Failure> {
+    let found = addresses(argument)?.into_iter().next();
+    found.ok_or_else(|| Failure::Usage(format!("{} has no address", argument.display())))
 }
 
 /// Reads a file.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn bytes(argument: &OsString) -> Result<Vec<u8>, Failure> {
+pub fn bytes(argument: &OsStr) -> Result<Vec<u8>, Failure> {
     let path = Path::new(argument);
     std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
-/// Parses a number.
+/// Parses a number that is not 0: a limit, a length.
 ///
 /// # Errors
 /// If it is none.
-pub fn number(argument: &OsString) -> Result<u64, Failure> {
-    let text = argument.to_str().unwrap_or_default();
-    text.parse().map_err(|_| Failure::Usage(format!("{text:?} is not a number")))
+pub fn positive(argument: &OsStr) -> Result<u64, Failure> {
+    let text = argument.to_string_lossy();
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Failure::Usage(format!("{text:?} is not a number above 0")))
+}
+
+/// Takes text as it is.
+///
+/// # Errors
+/// If it is not UTF-8.
+pub fn text(argument: OsString) -> Result<String, Failure> {
+    argument.into_string().map_err(|argument| Failure::Usage(format!("{} is not UTF-8", argument.display())))
+}
+
+/// Takes the URL of a tracker.
+///
+/// # Errors
+/// If no tracker can be asked at it.
+pub fn tracker_url(argument: OsString) -> Result<String, Failure> {
+    let url = text(argument)?;
+    match TrackerUrl::parse(&url) {
+        Ok(_) => Ok(url),
+        Err(error) => Err(Failure::Usage(format!("{url} is not the URL of a tracker: {error}"))),
+    }
+}
+
+/// For an argument that a program does not know: [`Failure::Help`] if it asks for help.
+#[must_use]
+pub fn unexpected(argument: lexopt::Arg<'_>) -> Failure {
+    match argument {
+        lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => Failure::Help,
+        other => other.unexpected().into(),
+    }
+}
+
+/// For a program that takes no arguments.
+///
+/// # Errors
+/// If there are any.
+pub fn no_arguments() -> Result<(), Failure> {
+    match lexopt::Parser::from_env().next()? {
+        None => Ok(()),
+        Some(argument) => Err(unexpected(argument)),
+    }
 }

@@ -1,15 +1,19 @@
-//! What the examples share: arguments, progress, and content to move around.
+//! What the examples share: arguments, output, progress, and content to move around.
 
 mod arguments;
 mod content;
+mod failure;
+mod output;
 mod percent;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
 mod trackers;
 
-pub use arguments::{Failure, Source, address, bytes, load, number, run};
+pub use arguments::{Source, address, addresses, bytes, load, no_arguments, positive, text, tracker_url, unexpected};
 pub use content::{Content, generate};
+pub use failure::Failure;
+pub use output::{run, say, tell};
 pub use percent::Percent;
 #[cfg(feature = "client")]
 pub use progress::Progress;

@@ -1,5 +1,6 @@
 //! A progress bar in a terminal, a line every few seconds elsewhere.
 
+use crate::output::tell;
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ impl Progress {
         } else if self.last.is_none_or(|last| last.elapsed() >= LINE) {
             self.last = Some(Instant::now());
             let percent = stats.verified_bytes.saturating_mul(100).checked_div(stats.total).unwrap_or(0);
-            eprintln!("{}: {percent} % of {}, {rates}", self.label, HumanBytes(stats.total));
+            tell(format_args!("{}: {percent} % of {}, {rates}", self.label, HumanBytes(stats.total)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Trackers that fail, told to the user.
 
-use crate::arguments::Failure;
+use crate::failure::Failure;
+use crate::output::tell;
 use std::collections::BTreeMap;
 use unchoke_tokio::Torrent;
 
@@ -19,7 +20,7 @@ pub async fn tell_tracker_failures(torrent: Torrent) {
             {
                 // The path may hold the user's key, which does not belong in a log.
                 let server: Vec<&str> = tracker.url.splitn(4, '/').take(3).collect();
-                eprintln!("tracker {}: {reason}", server.join("/"));
+                tell(format_args!("tracker {}: {reason}", server.join("/")));
             }
         }
         if report.changed().await.is_err() {

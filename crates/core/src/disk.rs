@@ -89,6 +89,10 @@ pub enum DiskError {
     /// The bytes are not there.
     #[error("data missing")]
     Missing,
+    /// The place may not be read or written: no permission, a read-only file system, or a folder or link where a file should be.
+    /// Trying again does not help until somebody changes that.
+    #[error("access denied")]
+    Denied,
     /// Anything else that the operating system reports.
     #[error("disk failure")]
     Io,

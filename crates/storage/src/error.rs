@@ -24,7 +24,10 @@ pub enum StorageErrorKind {
     /// The data is not there.
     #[error("data missing")]
     Missing,
-    /// The operating system refused.
+    /// There is no permission, or the file system is read-only.
+    #[error("access denied")]
+    Denied,
+    /// The operating system reports something else.
     #[error("i/o failure")]
     Io,
     /// The caller named a block that the torrent does not have.
@@ -49,11 +52,12 @@ impl StorageError {
     #[must_use]
     pub fn io(path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                StorageErrorKind::Full
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StorageErrorKind::Missing,
             io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => StorageErrorKind::Escapes,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::FileTooLarge => {
+                StorageErrorKind::Denied
+            }
             _ => StorageErrorKind::Io,
         };
         Self { kind, path: Some(path.to_owned()), source: Some(source) }
@@ -77,7 +81,27 @@ impl From<&StorageError> for DiskError {
         match error.kind {
             StorageErrorKind::Full => Self::Full,
             StorageErrorKind::Missing => Self::Missing,
+            StorageErrorKind::Denied | StorageErrorKind::Escapes => Self::Denied,
             _ => Self::Io,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waiting_cannot_cure_is_told_from_a_full_disk() {
+        use io::ErrorKind::*;
+        let told = |kind: io::ErrorKind| DiskError::from(&StorageError::io(Path::new("file"), kind.into()));
+        for kind in [PermissionDenied, ReadOnlyFilesystem, IsADirectory, NotADirectory, FileTooLarge] {
+            assert_eq!(told(kind), DiskError::Denied, "{kind}");
+        }
+        for kind in [StorageFull, QuotaExceeded] {
+            assert_eq!(told(kind), DiskError::Full, "{kind}");
+        }
+        assert_eq!(told(NotFound), DiskError::Missing);
+        assert_eq!(told(TimedOut), DiskError::Io);
     }
 }

@@ -84,9 +84,11 @@ impl Disk {
     /// The store could not do a job.
     pub(super) fn fail(&mut self, now: Instant, shared: &mut Shared, work: DiskWork, error: DiskError) {
         self.failed.push(work);
+        if self.error != Some(error) {
+            shared.events.push_back(Event::StorageFailed { torrent: self.torrent, error });
+        }
         if self.error.is_none() {
             self.wait = shared.config.disk_retry;
-            shared.events.push_back(Event::StorageFailed { torrent: self.torrent, error });
         } else if self.retry_at.is_none() {
             self.wait = self.wait.saturating_mul(2).min(LAST_RETRY);
         }

@@ -1,0 +1,228 @@
+//! What scripts rely on: exit codes and the keys of JSON lines.
+//!
+//! `cargo test` builds the examples before it runs this, unless it is told to build this file alone.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const LINK: &str = "MAGNET:?xt=urn:btih:00112233445566778899aabbccddeeff00112233&tr=nonsense";
+
+fn program(name: &str) -> Command {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    let path = path.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "{} is not built: run `cargo test -p unchoke-examples`", path.display());
+    Command::new(path)
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    program(name).args(arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The keys of a JSON object, sorted.
+fn keys(line: &[u8]) -> Vec<String> {
+    let value: serde_json::Value = serde_json::from_slice(line).unwrap();
+    let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    keys
+}
+
+/// A folder with content of 1 MB in 16 KiB pieces, and its torrent.
+struct Sample {
+    folder: tempfile::TempDir,
+    torrent: PathBuf,
+}
+
+impl Sample {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, torrent) = (folder.path().join("data"), folder.path().join("sample.torrent"));
+        fs::create_dir(&data).unwrap();
+        let bytes: Vec<u8> = (0..250_000_u32).flat_map(u32::to_le_bytes).collect();
+        fs::write(data.join("sample.bin"), bytes).unwrap();
+        let mut create = program("create");
+        create.arg(data.join("sample.bin")).arg("--output").arg(&torrent).args(["--piece-length", "16384"]);
+        assert!(create.output().unwrap().status.success());
+        Self { folder, torrent }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn seed(&self, data: &Path) -> Command {
+        let mut seed = program("seed");
+        seed.arg(&self.torrent).arg("--data").arg(data);
+        seed
+    }
+}
+
+/// A child that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn help_is_no_failure() {
+    for name in ["create", "demo", "download", "inspect", "sans_io_loop", "seed", "tracker", "custom_picker"] {
+        for flag in ["-h", "--help"] {
+            let output = run(name, &[flag]);
+            assert_eq!(code(&output), Some(0), "{name}");
+            assert!(output.stdout.starts_with(format!("usage: {name}").as_bytes()), "{name}");
+            assert!(output.stderr.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn bad_arguments_and_input_end_with_2() {
+    let sample = Sample::new();
+    let torrent = sample.torrent.to_str().unwrap();
+    let broken = sample.path("broken.torrent");
+    fs::write(&broken, b"d4:infoi03ee").unwrap();
+    let (broken, output) = (broken.to_str().unwrap(), sample.path("out"));
+    let create =
+        |arguments: &[&str]| run("create", &[&[torrent, "--output", output.to_str().unwrap()], arguments].concat());
+    for (output, reason) in [
+        (run("download", &["--what"]), "--what"),
+        (run("download", &[LINK, "--limit-down", "0"]), "above 0"),
+        (run("download", &[LINK, "--limit-up", "0"]), "above 0"),
+        (run("download", &[LINK, "--peer", "nonsense"]), "nonsense"),
+        (run("download", &["nowhere.torrent"]), "nowhere.torrent"),
+        (run("inspect", &[broken]), "byte 7"),
+        (run("inspect", &["magnet:?xt=urn:btih:11"]), "byte"),
+        (run("seed", &[torrent]), "--data"),
+        (create(&["--piece-length", "4294967295"]), "4294967295"),
+        (create(&["--tracker", "nonsense"]), "scheme"),
+        (run("demo", &["more"]), "more"),
+    ] {
+        assert_eq!(code(&output), Some(2), "{output:?}");
+        assert!(error(&output).contains(reason), "{output:?}");
+        assert!(output.stdout.is_empty());
+    }
+    assert!(!output.exists());
+}
+
+#[test]
+fn inspect_names_what_it_found() {
+    let sample = Sample::new();
+    let output = run("inspect", &[sample.torrent.to_str().unwrap(), "--json"]);
+    let torrent = [
+        "files",
+        "info_hash",
+        "length",
+        "name",
+        "piece_length",
+        "pieces",
+        "private",
+        "trackers",
+        "warnings",
+        "web_seeds",
+    ];
+    let found = keys(&output.stdout);
+    assert!(torrent.iter().all(|key| found.iter().any(|found| found == key)), "{found:?}");
+    let output = run("inspect", &[LINK, "--json"]);
+    assert_eq!(code(&output), Some(0));
+    let found = keys(&output.stdout);
+    let link = ["info_hash", "name", "peers", "trackers", "warnings", "web_seeds"];
+    assert!(link.iter().all(|key| found.iter().any(|found| found == key)), "{found:?}");
+    let text = String::from_utf8(run("inspect", &[LINK]).stdout).unwrap();
+    assert!(text.contains("warnings: 1\n    \"tracker"), "{text}");
+}
+
+#[test]
+fn a_reader_that_is_gone_is_a_failure_and_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = program("inspect").stdout(writer).output().unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(error(&output).starts_with("error: cannot write to standard output"), "{}", error(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_has_no_room_is_a_failure_and_no_panic() {
+    for name in ["create", "inspect"] {
+        let output = program(name).stdout(File::create("/dev/full").unwrap()).output().unwrap();
+        assert_eq!(code(&output), Some(1));
+        assert!(error(&output).starts_with("error: cannot write to standard output"), "{}", error(&output));
+    }
+    // Where not even the reason can be told, the exit code still tells.
+    let mut command = program("inspect");
+    let output = command.arg("--what").stderr(File::create("/dev/full").unwrap()).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+}
+
+#[test]
+fn a_seed_without_all_of_the_data_says_so_and_makes_nothing() {
+    let sample = Sample::new();
+    let output = sample.seed(&sample.path("nowhere")).output().unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(output.stdout.starts_with(b"listening on 127.0.0.1:"));
+    assert!(error(&output).contains("62 of 62 pieces are missing"), "{}", error(&output));
+    assert!(!sample.path("nowhere").exists());
+
+    let data = sample.path("data");
+    let file = File::options().write(true).open(data.join("sample.bin")).unwrap();
+    file.set_len(500_000).unwrap();
+    let output = sample.seed(&data).output().unwrap();
+    assert_eq!(code(&output), Some(1));
+    assert!(error(&output).contains("32 of 62 pieces are missing"), "{}", error(&output));
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
+    assert_eq!(file.metadata().unwrap().len(), 500_000);
+}
+
+#[test]
+fn a_download_ends_with_0_and_its_figures_or_with_1_where_nothing_can_be_stored() {
+    let sample = Sample::new();
+    let mut seed = Running(sample.seed(&sample.path("data")).arg("--json").stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(seed.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(keys(line.as_bytes()), ["info_hash", "listen"]);
+    let listens: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let port = listens["listen"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+
+    let download = |output: &Path| {
+        let mut command = program("download");
+        // The name may lead to `::1` first, where nobody listens.
+        command.arg(&sample.torrent).args([
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--peer",
+            &format!("localhost:{port}"),
+        ]);
+        command.arg("--output").arg(output).output().unwrap()
+    };
+    let copy = sample.path("copy");
+    let output = download(&copy);
+    assert_eq!(code(&output), Some(0), "{output:?}");
+    assert_eq!(keys(&output.stdout), ["bytes", "info_hash", "peers", "seconds", "verified_pieces"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["bytes"], &told["peers"], &told["verified_pieces"]), (&1_000_000.into(), &1.into(), &62.into()));
+    assert!(fs::read(copy.join("sample.bin")).unwrap() == fs::read(sample.path("data/sample.bin")).unwrap());
+    assert_eq!(fs::read_dir(sample.path("data")).unwrap().count(), 1, "a seed writes nothing");
+
+    // A folder where the file should be.
+    let blocked = sample.path("blocked");
+    fs::create_dir_all(blocked.join("sample.bin")).unwrap();
+    let output = download(&blocked);
+    assert_eq!(code(&output), Some(1), "{output:?}");
+    assert!(error(&output).contains("access denied"), "{}", error(&output));
+}
