@@ -1,8 +1,13 @@
 //! Rates, slots and memory.
 
 use crate::rig::{Rig, make};
-use std::time::Duration;
-use unchoke_swarm::{Event, SessionConfig};
+use bytes::BytesMut;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unchoke_core::{PeerId, Seed};
+use unchoke_swarm::{Action, Content, Direction, Event, PeerOrigin, Session, SessionConfig, TorrentParams};
+use unchoke_wire::{Handshake, Reserved};
 
 const LONG: Duration = Duration::from_secs(600);
 const RATE: u64 = 400_000;
@@ -121,4 +126,25 @@ fn a_peer_that_is_not_read_from_is_neither_snubbed_nor_idle() {
     let closed = |event: &Event| matches!(event, Event::PeerDisconnected { .. });
     assert_eq!(rig.count(leech, closed), 0);
     assert!(rig.stats(leech).downloaded > 100_000);
+}
+
+#[test]
+fn strangers_cannot_keep_a_torrent_from_those_that_it_knows() {
+    let made = make(300_000, 65_536);
+    let (now, mut limited) = (Instant::now(), config());
+    limited.max_connections_per_torrent = 8;
+    let mut session = Session::new(now, limited, &Seed::new([1; 32]));
+    let content = Content::new(Arc::clone(&made.info));
+    let torrent = session.add_torrent(now, TorrentParams::from_content(made.info.info_hashes(), content));
+    for number in 0..20_u8 {
+        let peer = session.handle_connected(now, SocketAddr::from(([10, 0, 1, number], 6881)), Direction::Incoming);
+        let info_hash = made.info.info_hashes().wire();
+        let theirs = Handshake { info_hash, peer_id: PeerId::new([number; 20]), reserved: Reserved::new() };
+        let _ = session.handle_input(now, peer, &mut BytesMut::from(&theirs.encode()[..]));
+    }
+    assert_eq!(session.peers(torrent).len(), 6);
+    let known: Vec<SocketAddr> = (1..=9_u8).map(|number| SocketAddr::from(([10, 0, 2, number], 6881))).collect();
+    session.add_peers(now, torrent, &known, PeerOrigin::Manual);
+    let actions = std::iter::from_fn(|| session.poll_action());
+    assert_eq!(actions.filter(|action| matches!(action, Action::Connect { .. })).count(), 2);
 }
