@@ -20,7 +20,7 @@ pub struct DecodeLimits {
     pub max_tokens: usize,
     /// How many bytes the input may have. More than 4 GiB - 1 is never accepted. Default 10,000,000.
     pub max_len: usize,
-    /// Whether every departure from canonical bencode is an error. If not, [`Faults`](crate::Faults) tells of unsorted and duplicate keys,
+    /// Whether every departure from canonical bencode is an error. If not, [`Faults`] tells of unsorted and duplicate keys,
     /// leading zeros, negative zero, integers beyond 64 bits and bytes after the value. Default false: there are torrents with each of them.
     pub strict: bool,
 }
