@@ -97,7 +97,15 @@ impl Encoder {
     }
 
     /// Writes a number in decimal digits.
-    fn write_number(&mut self, mut number: u64) {
+    #[inline]
+    fn write_number(&mut self, number: u64) {
+        match DIGITS.get(usize::try_from(number).unwrap_or(usize::MAX)) {
+            Some(digit) => self.out.push(*digit),
+            None => self.write_long_number(number),
+        }
+    }
+
+    fn write_long_number(&mut self, mut number: u64) {
         let mut digits = [b'0'; MAX_DIGITS];
         let mut first = MAX_DIGITS;
         for digit in digits.iter_mut().rev() {
@@ -111,6 +119,7 @@ impl Encoder {
         self.out.extend_from_slice(digits.get(first..).unwrap_or_default());
     }
 
+    #[inline]
     fn write_bytes(&mut self, bytes: &[u8]) {
         self.write_number(bytes.len() as u64);
         self.out.push(b':');

@@ -77,7 +77,29 @@ impl<'de> Reader<'de> {
         SerdeError::Type { message: alloc::format!("expected {wanted}"), offset: self.at }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<&'de [u8], SerdeError> {
+        // Nearly every length has one or two digits.
+        let (length, header) = match self.input.get(self.at..) {
+            Some([one @ b'0'..=b'9', b':', ..]) => (usize::from(one.wrapping_sub(b'0')), 2),
+            Some([ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..]) => {
+                let tens = usize::from(ten.wrapping_sub(b'0')).wrapping_mul(10);
+                (tens.wrapping_add(usize::from(one.wrapping_sub(b'0'))), 3)
+            }
+            _ => return self.long_string(),
+        };
+        let contents = self.at.wrapping_add(header);
+        let end = contents.wrapping_add(length);
+        match self.input.get(contents..end) {
+            Some(found) => {
+                self.at = end;
+                Ok(found)
+            }
+            None => Err(SerdeError::syntax(ErrorKind::StringBeyondInput, self.at)),
+        }
+    }
+
+    fn long_string(&mut self) -> Result<&'de [u8], SerdeError> {
         let start = self.at;
         if !self.peek()?.is_ascii_digit() {
             return Err(self.mismatch("a string"));
