@@ -3,6 +3,7 @@
 mod codecs;
 mod peer;
 pub mod seeds;
+pub mod torrents;
 mod tracker;
 
 pub use codecs::{bencode, compact, magnet, metainfo, wire_codec};

@@ -73,14 +73,19 @@ impl Lab {
                 missing.push(format!("{program} is missing or does not start: {install}"));
             }
         }
-        let check = "import libtorrent as lt; assert int(lt.version.split('.')[0]) >= 2";
-        if run(Command::new(self.python()).args(["-c", check])).is_err() {
-            let venv = self.target.join("peers/venv");
-            let venv = venv.display();
-            missing
-                .push(format!("libtorrent 2 is missing: python3 -m venv {venv} && {venv}/bin/pip install libtorrent"));
-        }
+        missing.extend(self.require_libtorrent().err().map(|error| error.to_string()));
         if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
+    }
+
+    /// Fails with the commands that install libtorrent if it is missing.
+    pub(crate) fn require_libtorrent(&self) -> Outcome {
+        let check = "import libtorrent as lt; assert int(lt.version.split('.')[0]) >= 2";
+        if run(Command::new(self.python()).args(["-c", check])).is_ok() {
+            return Ok(());
+        }
+        let venv = self.target.join("peers/venv");
+        let venv = venv.display();
+        Err(format!("libtorrent 2 is missing: python3 -m venv {venv} && {venv}/bin/pip install libtorrent").into())
     }
 
     /// One of our example programs.

@@ -16,6 +16,7 @@ mod interop;
 mod lab;
 mod layers;
 mod modules;
+mod oracle;
 mod release;
 mod tidy;
 mod tokens;
@@ -53,10 +54,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "bench-bencode" => return bench_bencode::bench_bencode(),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
+        "oracle" => return oracle::oracle(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | bench-peers | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | oracle | bench-peers | bench-bencode".into()
             );
         }
     };
