@@ -5,7 +5,7 @@
 use crate::document::{Document, DocumentRef};
 use crate::error::{Error, ErrorKind};
 use crate::fault::Faults;
-use crate::number::{MAX_DIGITS, integer};
+use crate::number::{MAX_DIGITS, integer, string_header};
 use crate::tape::{Kind, Level, MAX_DEPTH, MAX_TOKENS, Tape, Token};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -344,42 +344,7 @@ impl Decoder<'_, '_> {
     /// Reads a length, a colon and that many bytes, and tells where they start and end.
     #[inline(always)]
     fn string(&mut self, start: usize) -> Result<(usize, usize), Error> {
-        // Nearly every length has one or two digits.
-        let (length, header) = match self.input.get(start..) {
-            Some([one @ b'0'..=b'9', b':', ..]) => (usize::from(one.wrapping_sub(b'0')), 2),
-            Some([ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..]) => {
-                let tens = usize::from(ten.wrapping_sub(b'0')).wrapping_mul(10);
-                (tens.wrapping_add(usize::from(one.wrapping_sub(b'0'))), 3)
-            }
-            _ => return self.long_string(start),
-        };
-        let contents = start.wrapping_add(header);
-        let end = contents.wrapping_add(length);
-        if end > self.input.len() {
-            return Err(Error::new(ErrorKind::StringBeyondInput, start));
-        }
-        self.push(Token::string(narrow(start), self.depth, narrow(header), narrow(length)), start)?;
-        Ok((contents, end))
-    }
-
-    fn long_string(&mut self, start: usize) -> Result<(usize, usize), Error> {
-        let mut at = start;
-        let mut length = 0_usize;
-        loop {
-            match self.input.get(at) {
-                Some(digit @ b'0'..=b'9') => {
-                    length = length.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')));
-                    if length > self.input.len() {
-                        return Err(Error::new(ErrorKind::StringBeyondInput, start));
-                    }
-                    at = at.wrapping_add(1);
-                }
-                Some(b':') => break,
-                Some(other) => return Err(Error::new(ErrorKind::UnexpectedByte(*other), at)),
-                None => return Err(Error::new(ErrorKind::UnexpectedEnd, at)),
-            }
-        }
-        let header = at.wrapping_add(1).wrapping_sub(start);
+        let (length, header) = string_header(self.input, start)?;
         if header > 2 && self.input.get(start) == Some(&b'0') {
             fault(self.faults, self.limits, ErrorKind::LeadingZero, start)?;
         }

@@ -3,6 +3,7 @@
 use super::error::SerdeError;
 use super::raw::RAW;
 use crate::error::ErrorKind;
+use crate::number::string_header;
 use crate::tape::MAX_DEPTH;
 use serde::de::value::SeqDeserializer;
 use serde::de::{
@@ -79,52 +80,16 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn string(&mut self) -> Result<&'de [u8], SerdeError> {
-        // Nearly every length has one or two digits.
-        let (length, header) = match self.input.get(self.at..) {
-            Some([one @ b'0'..=b'9', b':', ..]) => (usize::from(one.wrapping_sub(b'0')), 2),
-            Some([ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..]) => {
-                let tens = usize::from(ten.wrapping_sub(b'0')).wrapping_mul(10);
-                (tens.wrapping_add(usize::from(one.wrapping_sub(b'0'))), 3)
-            }
-            _ => return self.long_string(),
-        };
-        let contents = self.at.wrapping_add(header);
-        let end = contents.wrapping_add(length);
-        match self.input.get(contents..end) {
-            Some(found) => {
-                self.at = end;
-                Ok(found)
-            }
-            None => Err(SerdeError::syntax(ErrorKind::StringBeyondInput, self.at)),
-        }
-    }
-
-    fn long_string(&mut self) -> Result<&'de [u8], SerdeError> {
-        let start = self.at;
         if !self.peek()?.is_ascii_digit() {
             return Err(self.mismatch("a string"));
         }
-        let mut length = 0_usize;
-        loop {
-            match self.peek()? {
-                digit @ b'0'..=b'9' => {
-                    length = length.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')));
-                    if length > self.input.len() {
-                        return Err(SerdeError::syntax(ErrorKind::StringBeyondInput, start));
-                    }
-                    self.step();
-                }
-                b':' => break,
-                other => return Err(self.unexpected(other)),
-            }
-        }
-        self.step();
-        let end = self.at.saturating_add(length);
-        let Some(contents) = self.input.get(self.at..end) else {
-            return Err(SerdeError::syntax(ErrorKind::StringBeyondInput, start));
-        };
+        let (length, header) = string_header(self.input, self.at)?;
+        let contents = self.at.wrapping_add(header);
+        let end = contents.wrapping_add(length);
+        let found = self.input.get(contents..end);
+        let found = found.ok_or_else(|| SerdeError::syntax(ErrorKind::StringBeyondInput, self.at))?;
         self.at = end;
-        Ok(contents)
+        Ok(found)
     }
 
     fn text(&mut self) -> Result<&'de str, SerdeError> {
