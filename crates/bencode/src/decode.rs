@@ -5,8 +5,8 @@
 use crate::document::{Document, DocumentRef};
 use crate::error::{Error, ErrorKind};
 use crate::fault::Faults;
-use crate::number::{MAX_DIGITS, integer, string_header};
-use crate::tape::{Kind, Level, MAX_DEPTH, MAX_TOKENS, Tape, Token};
+use crate::number::{self, MAX_DIGITS, short_digits, short_header, string_header};
+use crate::tape::{MAX_DEPTH, MAX_TOKENS, Tape, Token};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -102,259 +102,368 @@ impl Tape {
         if self.end as usize == input.len() {
             return Ok(());
         }
-        fault(&mut self.faults, limits, ErrorKind::TrailingBytes, self.end as usize)
+        fault(&mut self.faults, limits, ErrorKind::TrailingBytes, self.end)
     }
 
     fn read(&mut self, input: &[u8], limits: &DecodeLimits) -> Result<(), Error> {
         self.tokens.truncate(limits.max_tokens);
-        self.open.clear();
         self.faults = Faults::NONE;
         let max_len = limits.max_len.min(u32::MAX as usize);
         if input.len() > max_len {
             return Err(Error::new(ErrorKind::TooLong, max_len));
         }
-        let end = Decoder {
+        let mut decoder = Decoder {
             input,
             limits,
             max_depth: narrow(limits.max_depth.min(MAX_DEPTH)),
-            max_tokens: limits.max_tokens.min(MAX_TOKENS),
-            tokens: &mut self.tokens,
+            tokens: core::mem::take(&mut self.tokens),
             used: 0,
-            around: &mut self.open,
-            level: Level::NONE,
+            open: 0,
+            is_dict: false,
+            last_key: NO_KEY,
             depth: 0,
+            unsorted: 0,
             faults: &mut self.faults,
-        }
-        .run()?;
-        self.end = narrow(end);
+        };
+        let end = decoder.run();
+        self.tokens = decoder.tokens;
+        self.end = end?;
         Ok(())
     }
 }
 
-fn fault(faults: &mut Faults, limits: &DecodeLimits, kind: ErrorKind, offset: usize) -> Result<(), Error> {
+#[cold]
+fn fault(faults: &mut Faults, limits: &DecodeLimits, kind: ErrorKind, offset: u32) -> Result<(), Error> {
     if limits.strict {
-        return Err(Error::new(kind, offset));
+        return Err(Error::new(kind, offset as usize));
     }
-    faults.add(kind, narrow(offset));
+    faults.add(kind, offset);
     Ok(())
 }
 
+/// Nothing that is not inlined borrows this, so that it can live in registers. What is rare takes what it needs and gives it back.
 struct Decoder<'a, 't> {
     input: &'a [u8],
     limits: &'t DecodeLimits,
     max_depth: u32,
-    max_tokens: usize,
     /// The tape: as long as there is room, of which `used` tokens have been written.
-    tokens: &'t mut Vec<Token>,
-    used: usize,
-    /// What is open around `level`.
-    around: &'t mut Vec<Level>,
-    /// The innermost list or dictionary, unless `depth` is 0.
-    level: Level,
+    tokens: Vec<Token>,
+    used: u32,
+    /// The token of the innermost list or dictionary, unless `depth` is 0. Until that is closed, its token holds that of the one around it.
+    open: u32,
+    is_dict: bool,
+    /// The token of the last key of the innermost dictionary.
+    last_key: u32,
     depth: u32,
+    /// The depths at which there is an open dictionary whose keys are not in order, a bit each.
+    unsorted: u128,
     faults: &'t mut Faults,
 }
 
 /// Tokens that a new tape has room for; enough for any message between peers.
 const FIRST_TOKENS: usize = 32;
 
-/// What stands for "no key yet": no key starts at the first byte of the input.
-const NO_KEY: (u32, u32) = (0, 0);
+/// What stands for "no key yet": the first token is never a key.
+const NO_KEY: u32 = 0;
 
 impl Decoder<'_, '_> {
     /// Reads one value and tells where it ends.
-    fn run(mut self) -> Result<usize, Error> {
+    #[inline(always)]
+    fn run(&mut self) -> Result<u32, Error> {
         let mut at = 0;
         loop {
             // A value, or the end of a list.
-            let Some(&byte) = self.input.get(at) else { return Err(Error::new(ErrorKind::UnexpectedEnd, at)) };
-            match byte {
-                b'0'..=b'9' => at = self.string(at)?.1,
-                b'i' => at = self.integer(at)?,
-                b'l' => {
+            match self.byte(at) {
+                Some(b'0'..=b'9') => {
+                    at = match self.short_string(at) {
+                        Some((_, end)) => end,
+                        None => self.string(at)?.1,
+                    };
+                }
+                Some(b'i') => {
+                    at = match self.short_integer(at) {
+                        Some(end) => end,
+                        None => self.integer(at)?,
+                    };
+                }
+                Some(b'l') => {
                     self.descend(at, false)?;
                     at = at.wrapping_add(1);
                     continue;
                 }
-                b'd' => {
+                Some(b'd') => {
                     self.descend(at, true)?;
                     at = at.wrapping_add(1);
                 }
-                b'e' if self.depth > 0 && !self.level.is_dict => {
+                Some(b'e') if self.depth > 0 && !self.is_dict => {
                     at = at.wrapping_add(1);
                     self.ascend()?;
                 }
-                b'e' if self.depth > 0 => return Err(Error::new(ErrorKind::MissingValue, at)),
-                other => return Err(Error::new(ErrorKind::UnexpectedByte(other), at)),
+                Some(b'e') if self.depth > 0 => return Err(error(ErrorKind::MissingValue, at)),
+                Some(other) => return Err(error(ErrorKind::UnexpectedByte(other), at)),
+                None => return Err(error(ErrorKind::UnexpectedEnd, at)),
             }
             // A value is complete, or a dictionary has begun: if a key is due it is read now, so that the loop begins with its value.
             loop {
-                if self.depth == 0 {
-                    return Ok(at);
-                }
-                if !self.level.is_dict {
+                if !self.is_dict {
+                    if self.depth == 0 {
+                        return Ok(at);
+                    }
                     break;
                 }
-                match self.input.get(at) {
+                match self.byte(at) {
                     Some(b'0'..=b'9') => {
-                        at = self.key(at)?;
+                        let token = self.used;
+                        let key = match self.short_string(at) {
+                            Some(key) => key,
+                            None => self.string(at)?,
+                        };
+                        if self.follows(key) {
+                            self.last_key = token;
+                        } else {
+                            self.misplaced(token, at)?;
+                        }
+                        at = key.1;
                         break;
                     }
                     Some(b'e') => {
                         at = at.wrapping_add(1);
                         self.ascend()?;
                     }
-                    Some(_) => return Err(Error::new(ErrorKind::KeyNotString, at)),
-                    None => return Err(Error::new(ErrorKind::UnexpectedEnd, at)),
+                    Some(_) => return Err(error(ErrorKind::KeyNotString, at)),
+                    None => return Err(error(ErrorKind::UnexpectedEnd, at)),
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn push(&mut self, token: Token, at: usize) -> Result<(), Error> {
-        if self.used >= self.tokens.len() {
-            self.grow(at)?;
-        }
-        if let Some(slot) = self.tokens.get_mut(self.used) {
-            *slot = token;
-            self.used = self.used.wrapping_add(1);
+    fn byte(&self, at: u32) -> Option<u8> {
+        self.input.get(at as usize).copied()
+    }
+
+    /// Writes a token if there is room.
+    #[inline(always)]
+    fn write(&mut self, token: Token) -> Option<()> {
+        *self.tokens.get_mut(self.used as usize)? = token;
+        self.used = self.used.wrapping_add(1);
+        Some(())
+    }
+
+    /// Writes a token and makes room if there is none.
+    #[inline(always)]
+    fn push(&mut self, token: Token) -> Result<(), Error> {
+        if self.write(token).is_none() {
+            let tokens = core::mem::take(&mut self.tokens);
+            self.tokens = grow(tokens, self.limits, self.input, token.start() as usize, self.depth as usize)?;
+            self.write(token);
         }
         Ok(())
     }
 
-    /// Takes as much memory as the rest of the input needs, once.
-    #[cold]
-    fn grow(&mut self, at: usize) -> Result<(), Error> {
-        let left = self.max_tokens.saturating_sub(self.used);
-        if left == 0 {
-            return Err(Error::new(ErrorKind::TooManyTokens, at));
-        }
-        let spare = self.tokens.capacity().saturating_sub(self.used);
-        let more = if spare > 0 {
-            spare.min(left)
-        } else if self.used == 0 {
-            (self.input.len() / 2).clamp(1, FIRST_TOKENS.min(left))
-        } else {
-            count(self.input, at, self.depth as usize, left).max(1)
-        };
-        self.tokens.reserve_exact(more);
-        self.tokens.resize(self.used.saturating_add(more), Token::NOTHING);
-        Ok(())
-    }
-
-    fn descend(&mut self, at: usize, is_dict: bool) -> Result<(), Error> {
+    #[inline(always)]
+    fn descend(&mut self, at: u32, is_dict: bool) -> Result<(), Error> {
         if self.depth >= self.max_depth {
-            return Err(Error::new(ErrorKind::TooDeep, at));
+            return Err(error(ErrorKind::TooDeep, at));
         }
-        let token = narrow(self.used);
-        let kind = if is_dict { Kind::Dict } else { Kind::List };
-        self.push(Token::open(kind, narrow(at), self.depth), at)?;
-        self.around.push(self.level);
-        self.level = Level { token, is_dict, sorted: true, key: NO_KEY };
+        let token = self.used;
+        self.push(Token::open(is_dict, at, self.depth, self.open))?;
+        (self.open, self.is_dict, self.last_key) = (token, is_dict, NO_KEY);
         self.depth = self.depth.wrapping_add(1);
         Ok(())
     }
 
-    fn ascend(&mut self) -> Result<(), Error> {
-        let level = self.level;
-        let tokens = narrow(self.used).saturating_sub(level.token);
-        if let Some(token) = self.tokens.get_mut(level.token as usize) {
-            token.close(tokens);
-        }
-        self.depth = self.depth.saturating_sub(1);
-        self.level = self.around.pop().unwrap_or(Level::NONE);
-        if level.sorted { Ok(()) } else { self.find_duplicate(level.token) }
-    }
-
     #[inline(always)]
-    fn key(&mut self, at: usize) -> Result<usize, Error> {
-        let (contents, end) = self.string(at)?;
-        let key = (narrow(contents), narrow(end));
-        let last = core::mem::replace(&mut self.level.key, key);
-        if last != NO_KEY {
-            match compare(slice(self.input, last), slice(self.input, key)) {
-                Ordering::Less => {}
-                Ordering::Equal => fault(self.faults, self.limits, ErrorKind::DuplicateKey, at)?,
-                Ordering::Greater => {
-                    self.level.sorted = false;
-                    fault(self.faults, self.limits, ErrorKind::UnsortedKeys, at)?;
-                }
+    fn ascend(&mut self) -> Result<(), Error> {
+        let inside = self.open;
+        self.depth = self.depth.wrapping_sub(1);
+        if let Some(token) = self.tokens.get_mut(inside as usize) {
+            self.open = token.close(self.used.wrapping_sub(inside));
+        }
+        if self.unsorted != 0 {
+            let bit = 1_u128.wrapping_shl(self.depth);
+            if self.unsorted & bit != 0 {
+                self.unsorted &= !bit;
+                find_duplicate(&self.tokens, inside, self.input, self.faults, self.limits)?;
             }
         }
-        Ok(end)
+        // The key of a list or dictionary that is the value of one stands before it.
+        self.last_key = inside.wrapping_sub(1);
+        self.is_dict = self.depth > 0 && self.tokens.get(self.open as usize).is_some_and(|it| it.is_dict());
+        Ok(())
     }
 
-    /// Neighbours were compared as they came; keys out of order have to be sorted to tell whether one occurs twice.
-    #[cold]
-    fn find_duplicate(&mut self, dict: u32) -> Result<(), Error> {
-        let token = |at: u32| self.tokens.get(at as usize).copied().unwrap_or(Token::NOTHING);
-        let end = dict.saturating_add(token(dict).skip());
-        let mut keys: Vec<u32> = Vec::new();
-        let mut at = dict.saturating_add(1);
-        while at < end {
-            keys.push(at);
-            at = at.saturating_add(1);
-            at = at.saturating_add(token(at).skip());
+    /// Whether a key comes after the one before it. It nearly always does, and nearly always the first byte tells.
+    #[inline(always)]
+    fn follows(&self, key: (u32, u32)) -> bool {
+        if self.last_key == NO_KEY {
+            return true;
         }
-        let contents = |key: u32| slice(self.input, token(key).contents(self.input));
-        keys.sort_unstable_by(|one, other| contents(*one).cmp(contents(*other)).then(one.cmp(other)));
-        let pairs = keys.iter().zip(keys.iter().skip(1));
-        let repeated = pairs.filter(|(one, other)| contents(**one) == contents(**other)).map(|(_, other)| *other).min();
-        match repeated {
-            Some(key) => {
-                let offset = token(key).start() as usize;
-                fault(self.faults, self.limits, ErrorKind::DuplicateKey, offset)
-            }
-            None => Ok(()),
+        let Some(last) = self.tokens.get(self.last_key as usize) else { return true };
+        let last = last.contents(self.input);
+        let first = |(start, end): (u32, u32)| if start < end { self.byte(start) } else { None };
+        match (first(last), first(key)) {
+            (Some(before), Some(byte)) if before != byte => before < byte,
+            _ => compare(self.input, last, key) == Ordering::Less,
         }
+    }
+
+    /// The key at a token is not after the one before it.
+    #[inline(always)]
+    fn misplaced(&mut self, token: u32, at: u32) -> Result<(), Error> {
+        let last = core::mem::replace(&mut self.last_key, token);
+        let contents = |token: u32| self.tokens.get(token as usize).map_or((0, 0), |it| it.contents(self.input));
+        if compare(self.input, contents(last), contents(token)) == Ordering::Equal {
+            return fault(self.faults, self.limits, ErrorKind::DuplicateKey, at);
+        }
+        self.unsorted |= 1_u128.wrapping_shl(self.depth.wrapping_sub(1));
+        fault(self.faults, self.limits, ErrorKind::UnsortedKeys, at)
+    }
+
+    /// Reads an integer of few digits if there is nothing unusual about it.
+    #[inline(always)]
+    fn short_integer(&mut self, start: u32) -> Option<u32> {
+        let text = self.input.get(start.wrapping_add(1) as usize..)?;
+        let digits = short_digits(text.first_chunk()?)?;
+        if (digits != 1 && text.first() == Some(&b'0')) || text.get(digits as usize) != Some(&b'e') {
+            return None;
+        }
+        let length = digits.wrapping_add(2);
+        self.write(Token::int(start, self.depth, length))?;
+        Some(start.wrapping_add(length))
     }
 
     /// Reads `i`, an optional minus, digits and `e`, and tells where the integer ends.
     #[inline(always)]
-    fn integer(&mut self, start: usize) -> Result<usize, Error> {
-        let text = start.wrapping_add(1);
-        let negative = self.input.get(text) == Some(&b'-');
-        let first = text.wrapping_add(usize::from(negative));
-        let mut at = first;
-        while let Some(b'0'..=b'9') = self.input.get(at) {
-            at = at.wrapping_add(1);
+    fn integer(&mut self, start: u32) -> Result<u32, Error> {
+        let length = integer(self.input, start, self.faults, self.limits)?;
+        self.push(Token::int(start, self.depth, length))?;
+        Ok(start.wrapping_add(length))
+    }
+
+    /// Reads a string with a length of few digits if there is nothing unusual about it; tells where the contents start and end.
+    #[inline(always)]
+    fn short_string(&mut self, start: u32) -> Option<(u32, u32)> {
+        let text = self.input.get(start as usize..)?;
+        let (length, header) = short_header(text)?;
+        if length as usize > text.len().wrapping_sub(header as usize) {
+            return None;
         }
-        let digits = at.wrapping_sub(first);
-        match self.input.get(at) {
-            Some(b'e') if digits > 0 => {}
-            Some(other) => return Err(Error::new(ErrorKind::UnexpectedByte(*other), at)),
-            None => return Err(Error::new(ErrorKind::UnexpectedEnd, at)),
-        }
-        if self.input.get(first) == Some(&b'0') {
-            if digits > 1 {
-                fault(self.faults, self.limits, ErrorKind::LeadingZero, first)?;
-            } else if negative {
-                fault(self.faults, self.limits, ErrorKind::NegativeZero, text)?;
-            }
-        }
-        if digits >= MAX_DIGITS && integer(slice(self.input, (narrow(text), narrow(at)))).is_none() {
-            fault(self.faults, self.limits, ErrorKind::IntegerOverflow, text)?;
-        }
-        let end = at.wrapping_add(1);
-        self.push(Token::int(narrow(start), self.depth, narrow(end.wrapping_sub(start))), start)?;
-        Ok(end)
+        self.write(Token::short_string(start, self.depth, header, length))?;
+        let contents = start.wrapping_add(header);
+        Some((contents, contents.wrapping_add(length)))
     }
 
     /// Reads a length, a colon and that many bytes, and tells where they start and end.
     #[inline(always)]
-    fn string(&mut self, start: usize) -> Result<(usize, usize), Error> {
-        let (length, header) = string_header(self.input, start)?;
-        if header > 2 && self.input.get(start) == Some(&b'0') {
-            fault(self.faults, self.limits, ErrorKind::LeadingZero, start)?;
-        }
+    fn string(&mut self, start: u32) -> Result<(u32, u32), Error> {
+        let (header, length) = string(self.input, start, self.faults, self.limits)?;
+        self.push(Token::string(start, self.depth, header, length))?;
         let contents = start.wrapping_add(header);
-        let end = contents.wrapping_add(length);
-        if end > self.input.len() {
-            return Err(Error::new(ErrorKind::StringBeyondInput, start));
+        Ok((contents, contents.wrapping_add(length)))
+    }
+}
+
+#[inline(never)]
+fn integer(input: &[u8], start: u32, faults: &mut Faults, limits: &DecodeLimits) -> Result<u32, Error> {
+    let byte = |at: u32| input.get(at as usize).copied();
+    let text = start.wrapping_add(1);
+    let negative = byte(text) == Some(b'-');
+    let first = text.wrapping_add(u32::from(negative));
+    let mut at = first;
+    while let Some(b'0'..=b'9') = byte(at) {
+        at = at.wrapping_add(1);
+    }
+    let digits = at.wrapping_sub(first);
+    match byte(at) {
+        Some(b'e') if digits > 0 => {}
+        Some(other) => return Err(error(ErrorKind::UnexpectedByte(other), at)),
+        None => return Err(error(ErrorKind::UnexpectedEnd, at)),
+    }
+    if byte(first) == Some(b'0') {
+        if digits > 1 {
+            fault(faults, limits, ErrorKind::LeadingZero, first)?;
+        } else if negative {
+            fault(faults, limits, ErrorKind::NegativeZero, text)?;
         }
-        self.push(Token::string(narrow(start), self.depth, narrow(header), narrow(length)), start)?;
-        Ok((contents, end))
+    }
+    if digits as usize >= MAX_DIGITS && number::integer(slice(input, (text, at))).is_none() {
+        fault(faults, limits, ErrorKind::IntegerOverflow, text)?;
+    }
+    Ok(at.wrapping_add(1).wrapping_sub(start))
+}
+
+/// The bytes before the contents of a string, and the bytes of these.
+#[inline(never)]
+fn string(input: &[u8], start: u32, faults: &mut Faults, limits: &DecodeLimits) -> Result<(u32, u32), Error> {
+    let (length, header) = string_header(input, start as usize)?;
+    if header > 2 && input.get(start as usize) == Some(&b'0') {
+        fault(faults, limits, ErrorKind::LeadingZero, start)?;
+    }
+    if length > input.len().wrapping_sub(start as usize).wrapping_sub(header) {
+        return Err(error(ErrorKind::StringBeyondInput, start));
+    }
+    Ok((narrow(header), narrow(length)))
+}
+
+#[cold]
+fn error(kind: ErrorKind, offset: u32) -> Error {
+    Error::new(kind, offset as usize)
+}
+
+/// Makes room on a full tape: as much as the rest of the input needs, once.
+#[cold]
+#[inline(never)]
+fn grow(
+    mut tokens: Vec<Token>,
+    limits: &DecodeLimits,
+    input: &[u8],
+    at: usize,
+    depth: usize,
+) -> Result<Vec<Token>, Error> {
+    let used = tokens.len();
+    let left = limits.max_tokens.min(MAX_TOKENS).saturating_sub(used);
+    if left == 0 {
+        return Err(Error::new(ErrorKind::TooManyTokens, at));
+    }
+    let spare = tokens.capacity().saturating_sub(used);
+    let more = if spare > 0 {
+        spare.min(left)
+    } else if used == 0 {
+        (input.len() / 2).clamp(1, FIRST_TOKENS.min(left))
+    } else {
+        count(input, at, depth, left).max(1)
+    };
+    tokens.reserve_exact(more);
+    tokens.resize(used.saturating_add(more), Token::NOTHING);
+    Ok(tokens)
+}
+
+/// Neighbours were compared as they came; keys out of order have to be sorted to tell whether one occurs twice.
+#[cold]
+fn find_duplicate(
+    tokens: &[Token],
+    dict: u32,
+    input: &[u8],
+    faults: &mut Faults,
+    limits: &DecodeLimits,
+) -> Result<(), Error> {
+    let token = |at: u32| tokens.get(at as usize).copied().unwrap_or(Token::NOTHING);
+    let end = dict.saturating_add(token(dict).skip());
+    let mut keys: Vec<u32> = Vec::new();
+    let mut at = dict.saturating_add(1);
+    while at < end {
+        keys.push(at);
+        at = at.saturating_add(1);
+        at = at.saturating_add(token(at).skip());
+    }
+    let contents = |key: u32| slice(input, token(key).contents(input));
+    keys.sort_unstable_by(|one, other| contents(*one).cmp(contents(*other)).then(one.cmp(other)));
+    let pairs = keys.iter().zip(keys.iter().skip(1));
+    let repeated = pairs.filter(|(one, other)| contents(**one) == contents(**other)).map(|(_, other)| *other).min();
+    match repeated {
+        Some(key) => fault(faults, limits, ErrorKind::DuplicateKey, token(key).start()),
+        None => Ok(()),
     }
 }
 
@@ -398,12 +507,9 @@ fn count(input: &[u8], mut at: usize, mut open: usize, limit: usize) -> usize {
     count
 }
 
-/// The order of two strings, most of which differ in their first byte.
-fn compare(one: &[u8], other: &[u8]) -> Ordering {
-    match (one.first(), other.first()) {
-        (Some(first), Some(second)) if first != second => first.cmp(second),
-        _ => one.cmp(other),
-    }
+#[inline(never)]
+fn compare(input: &[u8], one: (u32, u32), other: (u32, u32)) -> Ordering {
+    slice(input, one).cmp(slice(input, other))
 }
 
 fn slice(input: &[u8], (start, end): (u32, u32)) -> &[u8] {

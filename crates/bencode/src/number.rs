@@ -27,15 +27,35 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
 /// Reads a length and a colon. Returns the length and how many bytes the two take; a length beyond the whole input is refused at once.
 #[inline(always)]
 pub(crate) fn string_header(input: &[u8], start: usize) -> Result<(usize, usize), Error> {
-    // Nearly every length has one or two digits.
-    match input.get(start..) {
-        Some([one @ b'0'..=b'9', b':', ..]) => Ok((usize::from(one.wrapping_sub(b'0')), 2)),
-        Some([ten @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..]) => {
-            let tens = usize::from(ten.wrapping_sub(b'0')).wrapping_mul(10);
-            Ok((tens.wrapping_add(usize::from(one.wrapping_sub(b'0'))), 3))
-        }
-        _ => long_header(input, start),
+    match input.get(start..).and_then(short_header) {
+        Some((length, header)) => Ok((length as usize, header as usize)),
+        None => long_header(input, start),
     }
+}
+
+/// Reads a length of at most three digits and a colon, as nearly all are. `None` also if a zero leads others.
+#[inline(always)]
+pub(crate) fn short_header(text: &[u8]) -> Option<(u32, u32)> {
+    let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
+    let two = |tens: u8, ones: u8| digit(tens).wrapping_mul(10).wrapping_add(digit(ones));
+    match *text {
+        [one @ b'0'..=b'9', b':', ..] => Some((digit(one), 2)),
+        [tens @ b'1'..=b'9', one @ b'0'..=b'9', b':', ..] => Some((two(tens, one), 3)),
+        [hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', one @ b'0'..=b'9', b':', ..] => {
+            Some((digit(hundreds).wrapping_mul(100).wrapping_add(two(tens, one)), 4))
+        }
+        _ => None,
+    }
+}
+
+/// How many digits eight bytes start with; `None` if there is nothing else.
+#[inline(always)]
+pub(crate) fn short_digits(text: &[u8; 8]) -> Option<u32> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The top bit of each byte tells that it is no digit, up to the first of these.
+    let values = u64::from_le_bytes(*text) ^ (EACH * 0x30);
+    let others = (values.wrapping_add(EACH * 0x76) | values) & (EACH * 0x80);
+    (others != 0).then(|| others.trailing_zeros() / 8)
 }
 
 fn long_header(input: &[u8], start: usize) -> Result<(usize, usize), Error> {

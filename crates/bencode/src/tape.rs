@@ -40,32 +40,40 @@ const LENGTH: u32 = (1 << 19) - 1;
 impl Token {
     pub(crate) const NOTHING: Self = Self { start: 0, rest: 1 };
 
-    fn new(kind: Kind, start: u32, depth: u32, data: u32) -> Self {
-        let kind = match kind {
-            Kind::Int => 0,
-            Kind::Bytes => 1,
-            Kind::List => 2,
-            Kind::Dict => 3,
-        };
-        Self { start, rest: kind | (depth & 0x7f) << 2 | data << 9 }
-    }
-
+    #[inline(always)]
     pub(crate) fn int(start: u32, depth: u32, length: u32) -> Self {
-        Self::new(Kind::Int, start, depth, length.min(DATA))
+        Self { start, rest: depth << 2 | length.min(DATA) << 9 }
     }
 
+    #[inline(always)]
     pub(crate) fn string(start: u32, depth: u32, header: u32, length: u32) -> Self {
         let data = if header >= HEADER || length > LENGTH { DATA } else { header << 19 | length };
-        Self::new(Kind::Bytes, start, depth, data)
+        Self { start, rest: 1 | depth << 2 | data << 9 }
     }
 
-    pub(crate) fn open(kind: Kind, start: u32, depth: u32) -> Self {
-        Self::new(kind, start, depth, 1)
+    /// A string whose numbers fit for certain.
+    #[inline(always)]
+    pub(crate) fn short_string(start: u32, depth: u32, header: u32, length: u32) -> Self {
+        Self { start, rest: 1 | depth << 2 | length << 9 | header << 28 }
     }
 
-    /// Sets how many tokens a list or dictionary takes, its own included.
-    pub(crate) fn close(&mut self, tokens: u32) {
-        self.rest = self.rest & 0x1ff | tokens.min(DATA) << 9;
+    /// A list or dictionary whose end has not been seen, and the token of the one around it.
+    #[inline(always)]
+    pub(crate) fn open(is_dict: bool, start: u32, depth: u32, around: u32) -> Self {
+        Self { start, rest: 2 | u32::from(is_dict) | depth << 2 | around << 9 }
+    }
+
+    /// Sets how many tokens a list or dictionary takes, its own included. Returns the token of the one around it.
+    #[inline(always)]
+    pub(crate) fn close(&mut self, tokens: u32) -> u32 {
+        let around = self.data();
+        self.rest = self.rest & 0x1ff | tokens << 9;
+        around
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_dict(self) -> bool {
+        self.rest & 3 == 3
     }
 
     pub(crate) fn kind(self) -> Kind {
@@ -141,33 +149,16 @@ impl Token {
 pub struct Tape {
     /// All that there is room for; those of the value come first.
     pub(crate) tokens: Vec<Token>,
-    pub(crate) open: Vec<Level>,
     pub(crate) faults: Faults,
     /// Bytes of the input that the value takes.
     pub(crate) end: u32,
-}
-
-/// A list or dictionary whose end has not been seen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Level {
-    /// Its token.
-    pub(crate) token: u32,
-    pub(crate) is_dict: bool,
-    /// A dictionary's keys have been in order so far.
-    pub(crate) sorted: bool,
-    /// The last key of a dictionary, as a range of the input. Empty at the start of the input, which no key is, before there is one.
-    pub(crate) key: (u32, u32),
-}
-
-impl Level {
-    pub(crate) const NONE: Self = Self { token: 0, is_dict: false, sorted: true, key: (0, 0) };
 }
 
 impl Tape {
     /// A tape that holds nothing and has taken no memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { tokens: Vec::new(), open: Vec::new(), faults: Faults::NONE, end: 0 }
+        Self { tokens: Vec::new(), faults: Faults::NONE, end: 0 }
     }
 
     pub(crate) fn token(&self, at: u32) -> Token {
