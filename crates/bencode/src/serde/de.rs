@@ -3,7 +3,7 @@
 use super::error::SerdeError;
 use super::raw::RAW;
 use crate::error::ErrorKind;
-use crate::number::string_header;
+use crate::number::{short_header, string_header};
 use crate::tape::MAX_DEPTH;
 use serde::de::value::SeqDeserializer;
 use serde::de::{
@@ -62,10 +62,20 @@ enum Integer {
 }
 
 impl<'de> Reader<'de> {
+    #[inline]
     fn peek(&self) -> Result<u8, SerdeError> {
-        self.input.get(self.at).copied().ok_or_else(|| SerdeError::syntax(ErrorKind::UnexpectedEnd, self.at))
+        match self.input.get(self.at) {
+            Some(byte) => Ok(*byte),
+            None => Err(self.ended()),
+        }
     }
 
+    #[cold]
+    fn ended(&self) -> SerdeError {
+        SerdeError::syntax(ErrorKind::UnexpectedEnd, self.at)
+    }
+
+    #[cold]
     fn unexpected(&self, byte: u8) -> SerdeError {
         SerdeError::syntax(ErrorKind::UnexpectedByte(byte), self.at)
     }
@@ -74,12 +84,25 @@ impl<'de> Reader<'de> {
         self.at = self.at.saturating_add(1);
     }
 
+    #[cold]
     fn mismatch(&self, wanted: &str) -> SerdeError {
         SerdeError::Type { message: alloc::format!("expected {wanted}"), offset: self.at }
     }
 
     #[inline]
     fn string(&mut self) -> Result<&'de [u8], SerdeError> {
+        if let Some(text) = self.input.get(self.at..)
+            && let Some((length, header)) = short_header(text)
+            && let Some(found) = text.get(header as usize..header.wrapping_add(length) as usize)
+        {
+            self.at = self.at.wrapping_add(header.wrapping_add(length) as usize);
+            return Ok(found);
+        }
+        self.long_string()
+    }
+
+    #[cold]
+    fn long_string(&mut self) -> Result<&'de [u8], SerdeError> {
         if !self.peek()?.is_ascii_digit() {
             return Err(self.mismatch("a string"));
         }
@@ -179,6 +202,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Enters a list or dictionary.
+    #[inline]
     fn enter(&mut self) -> Result<(), SerdeError> {
         if self.depth >= MAX_DEPTH {
             return Err(SerdeError::syntax(ErrorKind::TooDeep, self.at));
@@ -189,6 +213,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Leaves what was entered; all of it must have been read.
+    #[inline]
     fn leave(&mut self) -> Result<(), SerdeError> {
         if self.peek()? != b'e' {
             return Err(self.mismatch("the end of the list or dictionary"));
