@@ -96,33 +96,44 @@ impl Encoder {
         self.out
     }
 
-    /// Writes a number in decimal digits.
+    /// Writes a number in decimal digits between what comes before and after it.
     #[inline]
-    fn write_number(&mut self, number: u64) {
-        match DIGITS.get(usize::try_from(number).unwrap_or(usize::MAX)) {
-            Some(digit) => self.out.push(*digit),
-            None => self.write_long_number(number),
-        }
-    }
-
-    fn write_long_number(&mut self, mut number: u64) {
-        let mut digits = [b'0'; MAX_DIGITS];
-        let mut first = MAX_DIGITS;
-        for digit in digits.iter_mut().rev() {
-            *digit = DIGITS.get((number % 10) as usize).copied().unwrap_or(b'0');
+    fn write_number(&mut self, before: &[u8], mut number: u64, after: u8) {
+        let mut text = [after; MAX_NUMBER];
+        let mut first = MAX_NUMBER - 1;
+        let mut put = |byte: u8| {
             first = first.saturating_sub(1);
-            number /= 10;
+            if let Some(place) = text.get_mut(first) {
+                *place = byte;
+            }
+        };
+        loop {
+            let [tens, ones] = PAIRS.get((number % 100) as usize).copied().unwrap_or_default();
+            put(ones);
+            if number >= 10 {
+                put(tens);
+            }
+            number /= 100;
             if number == 0 {
                 break;
             }
         }
-        self.out.extend_from_slice(digits.get(first..).unwrap_or_default());
+        before.iter().rev().for_each(|byte| put(*byte));
+        self.out.extend_from_slice(text.get(first..).unwrap_or_default());
     }
 
     #[inline]
+    fn write_int(&mut self, value: i64) {
+        self.write_number(if value < 0 { b"i-" } else { b"i" }, value.unsigned_abs(), b'e');
+    }
+
+    #[inline(always)]
     fn write_bytes(&mut self, bytes: &[u8]) {
-        self.write_number(bytes.len() as u64);
-        self.out.push(b':');
+        match PAIRS.get(bytes.len()) {
+            Some([_, ones]) if bytes.len() < 10 => self.out.extend_from_slice(&[*ones, b':']),
+            Some([tens, ones]) => self.out.extend_from_slice(&[*tens, *ones, b':']),
+            None => self.write_number(b"", bytes.len() as u64, b':'),
+        }
         self.out.extend_from_slice(bytes);
     }
 
@@ -199,20 +210,13 @@ pub struct Written<'e>(PhantomData<fn(&'e ()) -> &'e ()>);
 impl<'e> ValueEncoder<'e> {
     /// Writes an integer.
     pub fn int(self, value: i64) -> Written<'e> {
-        self.encoder.out.push(b'i');
-        if value < 0 {
-            self.encoder.out.push(b'-');
-        }
-        self.encoder.write_number(value.unsigned_abs());
-        self.encoder.out.push(b'e');
+        self.encoder.write_int(value);
         Written(PhantomData)
     }
 
     /// Writes an integer that may be beyond what has a sign in 64 bits.
     pub fn uint(self, value: u64) -> Written<'e> {
-        self.encoder.out.push(b'i');
-        self.encoder.write_number(value);
-        self.encoder.out.push(b'e');
+        self.encoder.write_number(b"i", value, b'e');
         Written(PhantomData)
     }
 
@@ -239,6 +243,21 @@ impl<'e> ValueEncoder<'e> {
         Written(PhantomData)
     }
 
+    /// Writes a dictionary whose keys are distinct and in order already.
+    pub(crate) fn sorted_dict<'k, V>(
+        self,
+        entries: impl IntoIterator<Item = (&'k Vec<u8>, V)>,
+        write: impl for<'v> Fn(V, ValueEncoder<'v>) -> Written<'v>,
+    ) -> Written<'e> {
+        self.encoder.out.push(b'd');
+        for (key, value) in entries {
+            self.encoder.write_bytes(key);
+            write(value, self.encoder.value());
+        }
+        self.encoder.out.push(b'e');
+        Written(PhantomData)
+    }
+
     /// Copies a decoded value byte by byte, so that hashes over it stay what they are.
     pub fn value(self, value: Value<'_, '_>) -> Written<'e> {
         self.raw(value.raw())
@@ -251,9 +270,19 @@ impl<'e> ValueEncoder<'e> {
     }
 }
 
-/// Digits of the largest number.
-const MAX_DIGITS: usize = 20;
-const DIGITS: &[u8; 10] = b"0123456789";
+/// Bytes of the longest integer, and more than the longest length has.
+const MAX_NUMBER: usize = 23;
+
+/// Two digits of each number below a hundred.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 /// Writes the items of a list.
 #[derive(Debug)]

@@ -32,9 +32,7 @@ impl OwnedValue {
             Self::Int(value) => to.int(*value),
             Self::Bytes(bytes) => to.bytes(bytes),
             Self::List(items) => to.list(|l| items.iter().for_each(|item| l.item(|v| item.write(v)))),
-            Self::Dict(entries) => {
-                to.dict(|d| entries.iter().for_each(|(key, value)| d.entry(key, |v| value.write(v))))
-            }
+            Self::Dict(entries) => to.sorted_dict(entries, Self::write),
         }
     }
 }
