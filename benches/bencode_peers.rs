@@ -1,4 +1,5 @@
-//! Question: how does each Rust library for bencode do on a reply to `find_node` and on a large torrent, typed and untyped, both ways?
+//! Question: how does each Rust library for bencode do on a reply to `find_node` and on a large torrent, typed and untyped, both ways? And what
+//! does a whole `Metainfo` cost beside that?
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -169,5 +170,58 @@ fn typed(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, untyped, typed);
+#[derive(Deserialize)]
+struct Torrent {
+    #[allow(dead_code)]
+    announce: String,
+    #[serde(rename = "creation date")]
+    #[allow(dead_code)]
+    creation_date: i64,
+    #[allow(dead_code)]
+    info: TorrentInfo,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct TorrentInfo {
+    files: Vec<TorrentFile>,
+    name: String,
+    #[serde(rename = "piece length")]
+    piece_length: i64,
+    #[serde(with = "serde_bytes")]
+    pieces: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct TorrentFile {
+    length: i64,
+    path: Vec<String>,
+}
+
+/// `Metainfo` has checked everything, made every name safe and hashed the info dictionary; the peers fill a structure.
+fn torrent(c: &mut Criterion) {
+    let input = corpora::torrent(100_000, 100_000);
+    let mut group = c.benchmark_group("torrent100k");
+    group.throughput(Throughput::Bytes(input.len() as u64)).sample_size(20);
+    group.bench_function("unchoke Metainfo", |b| {
+        b.iter(|| unchoke_metainfo::Metainfo::from_bytes(black_box(&input)).unwrap());
+    });
+    group.bench_function("SHA-1 alone", |b| b.iter(|| unchoke_core::hash::sha1(black_box(&input))));
+    group.bench_function("unchoke serde, typed", |b| {
+        b.iter(|| unchoke_bencode::serde::from_bytes::<Torrent>(black_box(&input)).unwrap());
+    });
+    group.bench_function("librqbit-bencode, typed", |b| {
+        b.iter(|| librqbit_bencode::from_bytes::<Torrent>(black_box(&input)).unwrap());
+    });
+    group.bench_function("bt_bencode, typed", |b| {
+        b.iter(|| bt_bencode::from_slice::<Torrent>(black_box(&input)).unwrap());
+    });
+    group.bench_function("serde_bencode, typed", |b| {
+        b.iter(|| serde_bencode::from_bytes::<Torrent>(black_box(&input)).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, untyped, typed, torrent);
 criterion_main!(benches);

@@ -473,22 +473,29 @@ fn count(input: &[u8], mut at: usize, mut open: usize, limit: usize) -> usize {
     while count < limit
         && let Some(&byte) = input.get(at)
     {
+        let text = input.get(at..).unwrap_or_default();
         at = at.saturating_add(1);
         match byte {
             b'0'..=b'9' => {
-                let mut length = usize::from(byte.wrapping_sub(b'0'));
-                while let Some(digit @ b'0'..=b'9') = input.get(at) {
-                    length = length.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')));
-                    at = at.saturating_add(1);
-                }
-                at = at.saturating_add(1).saturating_add(length);
+                let (length, header) = match short_header(text) {
+                    Some((length, header)) => (length as usize, header as usize),
+                    None => {
+                        let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+                        digits.fold((0_usize, 1_usize), |(length, header), digit| {
+                            let digit = usize::from(digit.wrapping_sub(b'0'));
+                            (length.saturating_mul(10).saturating_add(digit), header.saturating_add(1))
+                        })
+                    }
+                };
+                at = at.saturating_add(header).saturating_add(length).saturating_sub(1);
                 count = count.saturating_add(1);
             }
             b'i' => {
-                while let Some(b'-' | b'0'..=b'9') = input.get(at) {
-                    at = at.saturating_add(1);
-                }
-                at = at.saturating_add(1);
+                let digits = match text.get(1..).and_then(<[u8]>::first_chunk).and_then(short_digits) {
+                    Some(digits) if digits > 0 => digits as usize,
+                    _ => text.iter().skip(1).take_while(|byte| matches!(byte, b'-' | b'0'..=b'9')).count(),
+                };
+                at = at.saturating_add(digits).saturating_add(1);
                 count = count.saturating_add(1);
             }
             b'l' | b'd' => {

@@ -89,12 +89,14 @@ pub struct Value<'a, 't> {
 impl<'a, 't> Value<'a, 't> {
     /// What the value is.
     #[must_use]
+    #[inline]
     pub fn kind(self) -> Kind {
         self.token().kind()
     }
 
     /// The contents of a string; `None` if the value is none.
     #[must_use]
+    #[inline]
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         let token = self.token();
         (token.kind() == Kind::Bytes).then(|| self.slice(token.contents(self.input)))
@@ -108,6 +110,7 @@ impl<'a, 't> Value<'a, 't> {
 
     /// The integer; `None` if the value is none, or does not fit.
     #[must_use]
+    #[inline]
     pub fn as_int(self) -> Option<i64> {
         integer(self.digits()?)
     }
@@ -123,21 +126,25 @@ impl<'a, 't> Value<'a, 't> {
         }
     }
 
+    #[inline]
     fn digits(self) -> Option<&'a [u8]> {
-        if self.kind() != Kind::Int {
+        let token = self.token();
+        if token.kind() != Kind::Int {
             return None;
         }
-        self.raw().strip_prefix(b"i")?.strip_suffix(b"e")
+        Some(self.slice((token.start().saturating_add(1), token.end(self.input).saturating_sub(1))))
     }
 
     /// The list; `None` if the value is none.
     #[must_use]
+    #[inline]
     pub fn as_list(self) -> Option<List<'a, 't>> {
         (self.kind() == Kind::List).then_some(List { value: self })
     }
 
     /// The dictionary; `None` if the value is none.
     #[must_use]
+    #[inline]
     pub fn as_dict(self) -> Option<Dict<'a, 't>> {
         (self.kind() == Kind::Dict).then_some(Dict { value: self })
     }
@@ -156,19 +163,23 @@ impl<'a, 't> Value<'a, 't> {
 
     /// Bytes from the start of the input to the value.
     #[must_use]
+    #[inline]
     pub fn offset(self) -> usize {
         self.token().start() as usize
     }
 
+    #[inline]
     fn token(self) -> Token {
         self.tape.token(self.at)
     }
 
+    #[inline]
     fn slice(self, (start, end): (u32, u32)) -> &'a [u8] {
         self.input.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// What is inside.
+    #[inline]
     fn items(self) -> Items<'a, 't> {
         let end = self.at.saturating_add(self.token().skip());
         Items { next: Value { at: self.at.saturating_add(1), ..self }, end }
@@ -202,6 +213,7 @@ impl<'a, 't> List<'a, 't> {
 
     /// The items in order.
     #[must_use]
+    #[inline]
     pub fn iter(self) -> Items<'a, 't> {
         self.value.items()
     }
@@ -243,6 +255,7 @@ impl<'a, 't> Dict<'a, 't> {
 
     /// The entries in the order of the input.
     #[must_use]
+    #[inline]
     pub fn iter(self) -> Entries<'a, 't> {
         Entries { items: self.value.items() }
     }
@@ -268,6 +281,7 @@ pub struct Items<'a, 't> {
 impl<'a, 't> Iterator for Items<'a, 't> {
     type Item = Value<'a, 't>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.next.at >= self.end {
             return None;
@@ -287,6 +301,7 @@ pub struct Entries<'a, 't> {
 impl<'a, 't> Iterator for Entries<'a, 't> {
     type Item = (&'a [u8], Value<'a, 't>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         Some((self.items.next()?.as_bytes()?, self.items.next()?))
     }

@@ -76,6 +76,7 @@ impl Token {
         self.rest & 3 == 3
     }
 
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.rest & 3 {
             0 => Kind::Int,
@@ -85,6 +86,7 @@ impl Token {
         }
     }
 
+    #[inline]
     pub(crate) fn start(self) -> u32 {
         self.start
     }
@@ -93,22 +95,30 @@ impl Token {
         self.rest >> 2 & 0x7f
     }
 
+    #[inline]
     fn data(self) -> u32 {
         self.rest >> 9
     }
 
     /// Tokens up to the next value that is not inside.
+    #[inline]
     pub(crate) fn skip(self) -> u32 {
         if self.rest & 2 == 0 { 1 } else { self.data() }
     }
 
     /// Where the contents of a string start and end.
+    #[inline]
     pub(crate) fn contents(self, input: &[u8]) -> (u32, u32) {
         let data = self.data();
         if data != DATA {
             let start = self.start.saturating_add(data >> 19);
             return (start, start.saturating_add(data & LENGTH));
         }
+        self.long_contents(input)
+    }
+
+    #[cold]
+    fn long_contents(self, input: &[u8]) -> (u32, u32) {
         let mut at = self.start;
         let mut length = 0_u32;
         while let Some(digit @ b'0'..=b'9') = input.get(at as usize) {
@@ -120,7 +130,7 @@ impl Token {
     }
 
     /// Where a value without children ends.
-    fn end(self, input: &[u8]) -> u32 {
+    pub(crate) fn end(self, input: &[u8]) -> u32 {
         match self.kind() {
             Kind::Bytes => self.contents(input).1,
             Kind::Int if self.data() != DATA => self.start.saturating_add(self.data()),
@@ -161,6 +171,7 @@ impl Tape {
         Self { tokens: Vec::new(), faults: Faults::NONE, end: 0 }
     }
 
+    #[inline]
     pub(crate) fn token(&self, at: u32) -> Token {
         self.tokens.get(at as usize).copied().unwrap_or(Token::NOTHING)
     }
