@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use unchoke_bencode::Encoder;
+use unchoke_core::piece::MAX_PIECE_LEN;
 use unchoke_core::{Geometry, PieceIndex};
 use unchoke_metainfo::{Info, Layout, Version};
 
@@ -78,14 +79,12 @@ fn ask(data: &[u8], version: Version, piece_length: u64, files: &mut Vec<Asked>)
     }
 }
 
-/// Whether the files are too long for a torrent, or it has more pieces than can be counted.
+/// Whether a piece or the files are too long for a torrent, or it has more pieces than can be counted.
 fn is_refused(files: &[Asked], piece_length: u64) -> bool {
     let total: u128 = files.iter().map(|file| u128::from(file.length)).sum();
-    let pieces: u128 = files.iter().map(|file| u128::from(file.length.div_ceil(piece_length))).sum();
-    files.is_empty()
-        || i64::try_from(total).is_err()
-        || pieces > u128::from(u32::MAX)
-        || total.div_ceil(piece_length.into()) > u128::from(u32::MAX)
+    let aligned: u128 = files.iter().map(|file| u128::from(file.length.div_ceil(piece_length))).sum();
+    let pieces = aligned.max(total.div_ceil(piece_length.into()));
+    files.is_empty() || piece_length > MAX_PIECE_LEN.into() || i64::try_from(total).is_err() || pieces > u32::MAX.into()
 }
 
 /// The first and the last byte of a file lead to it.
