@@ -1,13 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod bencode;
 mod codecs;
+mod layouts;
+mod paths;
 mod peer;
+mod reference;
 pub mod seeds;
 pub mod torrents;
 mod tracker;
 
-pub use codecs::{bencode, compact, magnet, metainfo, wire_codec};
+pub use bencode::{bencode, bencode_strict};
+pub use codecs::{compact, magnet, metainfo, wire_codec};
+pub use layouts::layout;
+pub use paths::path;
 pub use peer::connection;
+pub use reference::bencode_reference;
 pub use tracker::tracker_http;
 
 /// A target's name, which is also that of its folders, and what it runs.
@@ -16,10 +24,14 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("bencode", bencode),
+    ("bencode_reference", bencode_reference),
+    ("bencode_strict", bencode_strict),
     ("compact", compact),
     ("connection", connection),
+    ("layout", layout),
     ("magnet", magnet),
     ("metainfo", metainfo),
+    ("path", path),
     ("tracker_http", tracker_http),
     ("wire_codec", wire_codec),
 ];

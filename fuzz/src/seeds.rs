@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use unchoke_bencode::encode;
 use unchoke_core::{Block, InfoHash, InfoHashes, PeerId, PieceIndex, Sha1Hash, Sha256Hash};
-use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo, Version};
+use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo, MutableLink, Version};
 use unchoke_wire::{Handshake, Message, Reserved};
 
 /// One input.
@@ -39,18 +39,37 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
         ("bencode", "canonical", encode(|v| v.list(|l| [-1, 0, i64::MAX].into_iter().for_each(|n| l.int(n))))),
         ("bencode", "torrent", one.to_bytes()),
         ("bencode", "unsorted", b"d1:bi1e1:ale0:ee".to_vec()),
+        ("bencode_reference", "faults", b"d1:bi-0e1:ali007ei18446744073709551615ee1:a03:abce ".to_vec()),
+        ("bencode_reference", "limited", b"ld2:abl2:cdee2:efi-12ee4:abcdef".to_vec()),
+        ("bencode_reference", "torrent", one.to_bytes()),
+        (
+            "bencode_strict",
+            "canonical",
+            encode(|v| v.list(|l| [i64::MIN, -1, 0, i64::MAX].into_iter().for_each(|n| l.int(n)))),
+        ),
+        ("bencode_strict", "torrent", one.to_bytes()),
         ("compact", "bitfield", vec![3, 0xff, 0x80, 0x08]),
         ("compact", "both", vec![0x11; 36]),
         ("connection", "early", [&[0b0000, 16][..], &shake().encode(), &messages()].concat()),
         ("connection", "extended", [&[0b1111, 255][..], &extended()].concat()),
         ("connection", "messages", [&[0b0111, 7][..], &messages()].concat()),
         ("connection", "metadata", [&[0b0001, 200][..], &extended()].concat()),
+        ("layout", "hybrid", lengths(2, 0, &[16_385, 0, 5, 70_000])),
+        ("layout", "v1", lengths(0, 14, &[1, 0, 16_384, 50_000])),
+        ("layout", "v2", lengths(1, 1, &[40_000, 0, 32_768, 1])),
         ("magnet", "full", full_link(&many).into_bytes()),
         ("magnet", "hybrid", MagnetLink::new(hybrid()).to_string().into_bytes()),
+        ("magnet", "mutable", MutableLink::new([0x56; 32]).with_salt(b"n").with_name("x y").to_string().into_bytes()),
         ("metainfo", "hybrid", both.to_bytes()),
         ("metainfo", "many_files", many.to_bytes()),
         ("metainfo", "one_file", one.to_bytes()),
         ("metainfo", "v2", v2.to_bytes()),
+        ("path", "clashes", b"d\xffa\xfeb\xffA\xfeb\xffa\xfeB.txt\xffa".to_vec()),
+        (
+            "path",
+            "odd",
+            "../x\0y".bytes().chain(*b"\xffCON\xfe..\xfe\x80\xff").chain("é\u{202e}gpj. ".bytes()).collect(),
+        ),
         ("tracker_http", "announce", [&[0, 64][..], &response(&announce)].concat()),
         ("tracker_http", "chunked", [&[0, 9][..], &chunked(&announce)].concat()),
         (
@@ -66,6 +85,12 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
         ("wire_codec", "messages", messages()),
     ];
     Ok(seeds.into_iter().map(|(target, name, bytes)| Seed { target, name, bytes }).collect())
+}
+
+/// An input of the target `layout`.
+fn lengths(version: u8, step: u8, files: &[u64]) -> Vec<u8> {
+    let files = files.iter().flat_map(|length| [0].into_iter().chain(length.to_le_bytes()));
+    [version, step].into_iter().chain(files).collect()
 }
 
 fn one_file() -> Result<Metainfo, BuildError> {

@@ -16,6 +16,7 @@ mod interop;
 mod lab;
 mod layers;
 mod modules;
+mod mutants;
 mod oracle;
 mod release;
 mod tidy;
@@ -54,11 +55,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "bench-bencode" => return bench_bencode::bench_bencode(),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
+        "mutants" => return mutants::mutants(&arguments),
         "oracle" => return oracle::oracle(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | release-check | interop | oracle | bench-peers | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | bench-peers | bench-bencode".into()
             );
         }
     };
