@@ -274,11 +274,12 @@ impl<'e> ValueEncoder<'e> {
 const MAX_NUMBER: usize = 23;
 
 /// Two digits of each number below a hundred.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
-    let mut number = 0;
+    let mut number = 0_u8;
     while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
         number += 1;
     }
     pairs
