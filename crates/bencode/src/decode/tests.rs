@@ -41,8 +41,9 @@ fn errors_tell_kind_and_offset() {
     for (input, kind, offset) in table {
         assert_eq!(fault(input), Some((*kind, *offset)), "{}", input.escape_ascii());
         if *kind != UnexpectedEnd && *kind != StringBeyondInput {
-            let longer = [input, &b"8:........"[..]].concat();
-            assert_eq!(fault(&longer), Some((*kind, *offset)), "{}", longer.escape_ascii());
+            // Within a list, where there is room on the tape and there are bytes to look at, short paths are taken.
+            let longer = [b"l", *input, b"8:........"].concat();
+            assert!(*input == b"e" || fault(&longer) == Some((*kind, *offset + 1)), "{}", longer.escape_ascii());
         }
     }
 }
