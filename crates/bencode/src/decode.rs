@@ -325,7 +325,8 @@ impl Decoder<'_, '_> {
     fn short_integer(&mut self, start: u32) -> Option<u32> {
         let text = self.input.get(start.wrapping_add(1) as usize..)?;
         let digits = short_digits(text.first_chunk()?)?;
-        if (digits != 1 && text.first() == Some(&b'0')) || text.get(digits as usize) != Some(&b'e') {
+        let is_plain = digits == 1 || digits > 1 && text.first() != Some(&b'0');
+        if !is_plain || text.get(digits as usize) != Some(&b'e') {
             return None;
         }
         let length = digits.wrapping_add(2);

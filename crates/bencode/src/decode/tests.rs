@@ -40,6 +40,11 @@ fn errors_tell_kind_and_offset() {
     ];
     for (input, kind, offset) in table {
         assert_eq!(fault(input), Some((*kind, *offset)), "{}", input.escape_ascii());
+        if *kind != UnexpectedEnd && *kind != StringBeyondInput {
+            // Within a list, where there is room on the tape and there are bytes to look at, short paths are taken.
+            let longer = [b"l", *input, b"8:........"].concat();
+            assert!(*input == b"e" || fault(&longer) == Some((*kind, *offset + 1)), "{}", longer.escape_ascii());
+        }
     }
 }
 
@@ -74,6 +79,13 @@ fn faults_are_told_with_their_offsets_and_strict_limits_make_them_errors() {
         assert_eq!(document.is_canonical(), faults.is_empty());
         let error = decode(input, &DecodeLimits::strict()).err().map(|error| (error.kind(), error.offset()));
         assert_eq!(error, faults.first().copied(), "{}", input.escape_ascii());
+        let longer = [b"l", *input, b"8:........e"].concat();
+        let inside: Vec<_> = faults.iter().filter(|(kind, _)| *kind != TrailingBytes).collect();
+        if inside.len() == faults.len() {
+            let document = decode(&longer, &DecodeLimits::default()).unwrap();
+            let found: Vec<_> = document.faults().iter().map(|fault| (fault.kind(), fault.offset() - 1)).collect();
+            assert_eq!(found.iter().collect::<Vec<_>>(), inside, "{}", longer.escape_ascii());
+        }
     }
 }
 
