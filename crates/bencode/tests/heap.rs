@@ -98,6 +98,14 @@ fn b2_a_value_costs_eight_bytes_and_no_input_more_than_five_times_its_length() {
 }
 
 #[test]
+fn b2_a_lone_short_value_costs_no_more_than_there_can_be_values() {
+    for (input, values) in [("i1e", 1), ("0:", 1), ("4:abcd", 3), ("10:0123456789", 6)] {
+        let (result, peak, calls) = cost(input.as_bytes(), &DecodeLimits::default());
+        assert!(result.is_ok() && peak <= 8 * values && calls == 1, "{peak} bytes in {calls} pieces for {input}");
+    }
+}
+
+#[test]
 fn b2_three_million_values_are_the_most_and_beyond_them_nothing_is_reserved() {
     let limits = DecodeLimits::default();
     let most = format!("l{}e", "0:".repeat(2_999_999));
