@@ -8,7 +8,7 @@
 #![expect(clippy::needless_range_loop, reason = "a loop over lanes works on several arrays")]
 
 use super::BLOCK;
-use super::wide::{self, CONSTANTS};
+use super::avx2::{self, CONSTANTS};
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_loadu_si128, _mm_set_epi32, _mm_set_epi64x,
@@ -56,7 +56,7 @@ pub(super) fn has_avx2() -> bool {
 }
 
 macro_rules! eight {
-    ($name:ident, $rounds:ident, $function:ident, $words:literal) => {
+    ($name:ident, $rounds:path, $words:literal) => {
         /// Takes as many blocks of each message as the shortest run has. A no-op where [`has_avx2`] is false.
         pub(super) fn $name(states: &mut [[u32; $words]; 8], blocks: [&[[u8; BLOCK]]; 8]) {
             if has_avx2() {
@@ -64,17 +64,11 @@ macro_rules! eight {
                 unsafe { $rounds(states, blocks) }
             }
         }
-
-        /// The portable rounds, compiled for AVX2.
-        #[target_feature(enable = "avx2")]
-        fn $rounds(states: &mut [[u32; $words]; 8], blocks: [&[[u8; BLOCK]]; 8]) {
-            wide::$function(states, blocks);
-        }
     };
 }
 
-eight!(sha1_eight, sha1_eight_rounds, sha1, 5);
-eight!(sha256_eight, sha256_eight_rounds, sha256, 8);
+eight!(sha1_eight, avx2::sha1, 5);
+eight!(sha256_eight, avx2::sha256, 8);
 
 /// A quarter of a block.
 #[target_feature(enable = "sse2")]
