@@ -8,7 +8,7 @@ mod lanes;
 use sha1::Digest as _;
 use std::fmt;
 
-pub use lanes::{Sha1Pair, Sha256Pair, sha1_each, sha256_each};
+pub use lanes::{Backend, MAX_LANES, Sha1Lanes, Sha256Lanes, lanes, sha1_each, sha256_each};
 
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
