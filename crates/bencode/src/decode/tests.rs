@@ -94,17 +94,18 @@ fn faults_are_told_with_their_offsets_and_strict_limits_make_them_errors() {
 #[test]
 fn no_byte_but_a_digit_is_one() {
     for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
-        for at in 0..8 {
+        for (length, at) in (1..=9).flat_map(|length| (0..length).map(move |at| (length, at))) {
             let mut digits = *b"123456789";
             digits[at] = byte;
-            let input = [&b"li"[..], &digits, b"e10:aaaaaaaaaae"].concat();
-            let expected = match (at, byte) {
-                (0, b'-') => None,
+            let input = [&b"li"[..], &digits[..length], b"e10:aaaaaaaaaae"].concat();
+            let expected = match (at, byte, length) {
+                (0, b'-', 2..) => None,
+                (0, b'-', _) => Some((ErrorKind::UnexpectedByte(b'e'), 3)),
+                // The number ends there, and what follows has to be a value.
+                (1.., b'e', _) => continue,
                 _ => Some((ErrorKind::UnexpectedByte(byte), at + 2)),
             };
-            if byte != b'e' || at == 0 {
-                assert_eq!(fault(&input), expected, "{}", input.escape_ascii());
-            }
+            assert_eq!(fault(&input), expected, "{}", input.escape_ascii());
         }
     }
     for digits in 1..=9 {
