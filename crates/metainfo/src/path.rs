@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn b8_b9_b10_hostile_names_become_safe() {
-        let table: [(&[u8], &str); 36] = [
+        let table: [(&[u8], &str); 37] = [
             (b"", "_"),
             (b".", "_"),
             (b"..", "_"),
@@ -218,6 +218,7 @@ mod tests {
             (b"C:", "C_"),
             (b"a:stream", "a_stream"),
             (b"a\0b\nc\x7f", "ab_c_"),
+            (b"a\x7f~", "a_~"),
             (b"what? *<|>\"", "what_ _____"),
             (b"name. .", "name"),
             (b" ", "_"),
@@ -266,6 +267,8 @@ mod tests {
         {
             assert_eq!(numbered(name, 7), expected);
         }
+        let dotted = format!("a.{}", "b".repeat(130));
+        assert_eq!(numbered(&dotted, 7), format!("{dotted}.7"));
         let long = numbered(&format!("{}.mkv", "é".repeat(125)), u32::MAX);
         assert!(long.len() <= MAX_NAME_LEN && long.ends_with("é.4294967295.mkv"), "{long}");
     }

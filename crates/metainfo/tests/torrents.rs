@@ -6,8 +6,8 @@ use unchoke_core::hash::sha1;
 use unchoke_core::{GeometryError, InfoHash, PieceHash, PieceIndex, Sha1Hash};
 use unchoke_metainfo::info::MAX_PATH_DEPTH;
 use unchoke_metainfo::{
-    Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Signature, SignatureVerdict, SignatureVerifier,
-    Warning,
+    Builder, ErrorKind, FileEntry, Info, Layout, MagnetLink, Metainfo, Node, Parts, Signature, SignatureVerdict,
+    SignatureVerifier, Warning,
 };
 
 const SINGLE: &str = "d6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:AAAAAAAAAAAAAAAAAAAAe";
@@ -304,6 +304,82 @@ fn editing_changes_what_was_edited_and_nothing_else() {
     parts.comment = None;
     let bare = String::from_utf8_lossy(&edited.with_parts(parts).to_bytes()).into_owned();
     assert_eq!(bare, file.replace("8:announce1:a13:announce-listll1:ael1:bee", ""));
+}
+
+/// Each entry stands there in a form that is never written, so that it shows whether it was written anew.
+#[test]
+fn each_part_is_edited_alone() {
+    type Edit = fn(&mut Parts);
+    let rows: [(&str, &str, Edit, &str); 9] = [
+        ("announce-list", "l1:aee", |it| it.announce_tiers = vec![vec!["b".into()]], ""),
+        ("collections", "1:c", |it| it.collections = vec!["d".into()], "l1:de"),
+        ("comment", "2:a ", |it| it.comment = Some("b".into()), "1:b"),
+        ("created by", "02:me", |it| it.created_by = Some("you".into()), "3:you"),
+        ("creation date", "i007e", |it| it.creation_date = Some(8), "i8e"),
+        ("httpseeds", "1:h", |it| it.http_seeds = vec!["i".into()], "l1:ie"),
+        ("nodes", "ll1:hi06eee", |it| it.nodes = vec![Node { host: "g".into(), port: 7 }], "ll1:gi7eee"),
+        (
+            "similar",
+            "20:AAAAAAAAAAAAAAAAAAAA",
+            |it| it.similar = vec![InfoHash::new([b'B'; 20])],
+            "l20:BBBBBBBBBBBBBBBBBBBBe",
+        ),
+        ("url-list", "1:w", |it| it.web_seeds = vec!["v".into()], "l1:ve"),
+    ];
+    let entry =
+        |key: &str, value: &str| if value.is_empty() { String::new() } else { format!("{}:{key}{value}", key.len()) };
+    let list = entry("announce-list", "ll1:aee");
+    let file = |changed: &str, to: &str| {
+        let middle = format!("4:info{SINGLE}");
+        let all = rows.iter().map(|(key, before, ..)| match *key {
+            "announce-list" if changed == "announce-list" => entry("announce", "1:b"),
+            "announce-list" => list.clone(),
+            key => entry(key, if key == changed { to } else { before }),
+        });
+        let mut parts: Vec<String> = all.collect();
+        parts.insert(6, middle);
+        format!("d{}e", parts.concat())
+    };
+    let original = file("", "");
+    let torrent = Metainfo::from_bytes(original.as_bytes()).unwrap();
+    assert_eq!((torrent.creation_date(), torrent.comment(), torrent.created_by()), (Some(7), Some("a "), Some("me")));
+    assert_eq!((torrent.web_seeds(), torrent.http_seeds()), (&["w".to_owned()][..], &["h".to_owned()][..]));
+    assert_eq!(torrent.to_bytes(), original.as_bytes());
+    for (key, _, edit, to) in rows {
+        let mut parts = torrent.parts().clone();
+        edit(&mut parts);
+        let edited = torrent.clone().with_parts(parts.clone()).to_bytes();
+        assert_eq!(String::from_utf8_lossy(&edited), file(key, to), "{key}");
+        assert_eq!(Metainfo::from_bytes(&edited).unwrap().parts(), &parts, "{key}");
+    }
+}
+
+#[test]
+fn tiers_without_an_address_are_left_out_and_nothing_else() {
+    let read = |tiers: &str| {
+        let torrent = Metainfo::from_bytes(format!("d13:announce-list{tiers}4:info{SINGLE}e").as_bytes()).unwrap();
+        (torrent.announce_tiers().to_vec(), torrent.warnings().contains(&Warning::Ignored("announce-list")))
+    };
+    let text = |all: &[&[&str]]| {
+        all.iter().map(|tier| tier.iter().map(|it| (*it).to_owned()).collect()).collect::<Vec<Vec<String>>>()
+    };
+    assert_eq!(read("ll0:1:aelel1:b1:cee"), (text(&[&["a"], &["b", "c"]]), false));
+    assert_eq!(read("l1:al1:bee"), (text(&[&["a"], &["b"]]), false));
+    assert_eq!(read("li7el1:bi1eee"), (text(&[&["b"]]), true));
+    assert_eq!(read("1:a"), (text(&[]), true));
+}
+
+#[test]
+fn files_are_picked_and_counted() {
+    let info = with_files("d6:lengthi1e4:pathl1:aeed6:lengthi2e4:pathl1:beed6:lengthi3e4:pathl1:cee");
+    let info = Info::from_bytes(info).unwrap();
+    let files = info.layout().files();
+    assert_eq!((files.len(), files.iter().size_hint(), files.iter().len()), (3, (3, Some(3)), 3));
+    assert_eq!(files.get(2).map(|file| file.length()), Some(3));
+    assert!(files.get(3).is_none() && files.get(usize::MAX).is_none());
+    let mut rest = files.iter();
+    rest.next();
+    assert_eq!((rest.len(), rest.size_hint()), (2, (2, Some(2))));
 }
 
 #[test]
