@@ -10,8 +10,13 @@
     )
 )]
 
+mod endpoint;
 pub mod id;
+pub mod item;
 pub mod krpc;
+mod rtt;
 pub mod secure;
+mod token;
 
 pub use id::{Distance, Id};
+pub use item::Item;
