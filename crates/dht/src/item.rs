@@ -245,7 +245,7 @@ mod tests {
         ) {
             let item = Item::sign(&SecretKey::from_bytes(&seed), &salt, seq, b"3:abc").unwrap();
             let mut signed = item.signed().unwrap();
-            prop_assert_eq!(Item::from_found(item.target(), item.value(), &salt, Some(signed)).as_ref(), Ok(&item));
+            prop_assert_eq!(Item::from_found(item.target(), item.value(), &salt, Some(signed)), Ok(item.clone()));
             let other_salt = [&salt[..], b"x"].concat();
             let (salt, value, error) = match change {
                 0 => (&other_salt, &b"3:abc"[..], ItemError::WrongTarget),

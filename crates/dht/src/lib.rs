@@ -16,6 +16,7 @@ pub mod item;
 pub mod krpc;
 mod rtt;
 pub mod secure;
+mod table;
 mod token;
 
 pub use id::{Distance, Id};
