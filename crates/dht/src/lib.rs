@@ -11,11 +11,13 @@
 )]
 
 mod endpoint;
+pub mod filter;
 pub mod id;
 pub mod item;
 pub mod krpc;
 mod rtt;
 pub mod secure;
+pub mod store;
 mod table;
 mod token;
 
