@@ -15,6 +15,8 @@ pub mod filter;
 pub mod id;
 pub mod item;
 pub mod krpc;
+mod limiter;
+mod lookup;
 mod rtt;
 pub mod secure;
 pub mod store;
