@@ -10,7 +10,10 @@
     )
 )]
 
+pub mod config;
 mod endpoint;
+pub mod event;
+mod external;
 pub mod filter;
 pub mod id;
 pub mod item;
@@ -22,6 +25,9 @@ pub mod secure;
 pub mod store;
 mod table;
 mod token;
+mod transactions;
 
+pub use config::Config;
+pub use event::{DhtEvent, Health, OpId, OpStats, Outcome};
 pub use id::{Distance, Id};
 pub use item::Item;
