@@ -177,10 +177,7 @@ mod tests {
         let key = SecretKey::from_expanded(&bytes(
             "e06d3183d14159228433ed599221b80bd0a5ce8352e4bdf0262f76786ef1c74db7e7a9fea2c0eb269d61e3b38e450a22e754941ac78479d6c54e1faf6037881d",
         ));
-        assert_eq!(
-            key.public_key().to_string(),
-            "77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548"
-        );
+        assert_eq!(key.public_key().to_string(), "77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548");
         let signature = key.sign(b"3:seqi1e1:v12:Hello World!");
         let expected = "305ac8aeb6c9c151fa120f120ea2cfb923564e11552d06a5d856091e5e853cff1260d3f39e4999684aa92eb73ffd136e6f4f3ecbfda0ce53a1608ecd7ae21f01";
         assert_eq!(signature, Signature::new(bytes(expected)));

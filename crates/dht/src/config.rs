@@ -61,7 +61,7 @@ impl Default for Config {
             spares: 8,
             parallel: 6,
             closest: 8,
-            closest_if_suspicious: 20,
+            closest_if_suspicious: 24,
             max_queries: 200,
             max_operations: 64,
             queries_per_second: 200,

@@ -28,9 +28,7 @@ impl ExternalAddress {
         let count = |ip: IpAddr| self.votes.iter().filter(|(_, vote)| vote.ip() == ip).count();
         let (_, winner) = self.votes.iter().copied().max_by_key(|(_, vote)| count(vote.ip()))?;
         let has_won = count(winner.ip()).saturating_mul(3) > self.votes.len().saturating_mul(2);
-        let is_new = self.chosen.is_none_or(|(ip, at)| {
-            ip != winner.ip() && now.saturating_duration_since(at) >= REST
-        });
+        let is_new = self.chosen.is_none_or(|(ip, at)| ip != winner.ip() && now.saturating_duration_since(at) >= REST);
         let keep_from = self.votes.len().saturating_sub(QUORUM.saturating_sub(1));
         self.votes.drain(..keep_from);
         if !has_won || !is_new {
@@ -80,7 +78,7 @@ mod tests {
         let now = Instant::now();
         let mut external = ExternalAddress::default();
         let (here, lie, there) = (address("1.2.3.4:5"), address("6.6.6.6:6"), address("2.2.2.2:2"));
-        (0..20).for_each(|n| drop(external.vote(now, voter(n), here)));
+        assert_eq!((0..20).filter_map(|n| external.vote(now, voter(n), here)).collect::<Vec<_>>(), [here]);
         for n in 0..200_u8 {
             let later = now + Duration::from_secs(10_000 + u64::from(n));
             let said = if n % 5 < 2 { lie } else { here };

@@ -13,6 +13,15 @@ pub struct Id([u8; 20]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Distance(u128, u32);
 
+impl Distance {
+    /// The part of the key space that is nearer, from 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        let top = u64::try_from(self.0 >> 64).unwrap_or(u64::MAX);
+        top as f64 / 2_f64.powi(64)
+    }
+}
+
 impl Id {
     /// Bytes of an id.
     pub const LEN: usize = 20;

@@ -208,6 +208,7 @@ pub struct Refusal<'a> {
 
 /// The kinds of errors (BEP 5, 44).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "it is a number, and any number may come")]
 pub struct ErrorCode(pub i64);
 
 impl ErrorCode {

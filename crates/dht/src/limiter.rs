@@ -28,6 +28,8 @@ struct Place {
 
 const PLACES: usize = 256;
 const WAYS: usize = 4;
+/// The first place of any four.
+const PLACES_MASK: u64 = 0xfc;
 
 impl Inbound {
     /// `per_second` datagrams from an address, and `burst` at once.
@@ -45,7 +47,7 @@ impl Inbound {
         }
         let hash = hash(self.key, ip);
         let tag = u32::try_from(hash >> 32).unwrap_or(0);
-        let first = usize::try_from(hash & 0xffff).unwrap_or(0) % (PLACES / WAYS) * WAYS;
+        let first = usize::try_from(hash & PLACES_MASK).unwrap_or(0);
         let seconds = u32::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(u32::MAX);
         let (burst, per_second) = (self.burst, self.per_second);
         let Some(ways) = self.places.get_mut(first..first.saturating_add(WAYS)) else { return true };
@@ -103,21 +105,29 @@ impl Pacer {
         Self { per_second, burst, left: u64::from(burst).saturating_mul(1000), since: now }
     }
 
-    /// Whether one more may happen now.
+    /// Lets one happen if it may.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.has_left(now) {
+            self.left = self.left.saturating_sub(1000);
+            return true;
+        }
+        false
+    }
+
+    /// Whether one more may happen now.
+    pub(crate) fn has_left(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.since);
         let more = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).saturating_mul(self.per_second.into());
         if more > 0 {
             self.left = self.left.saturating_add(more).min(u64::from(self.burst).saturating_mul(1000));
             self.since = now;
         }
-        match self.left.checked_sub(1000) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
+        !self.is_empty()
+    }
+
+    /// Whether nothing was left when it was last looked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left < 1000
     }
 
     /// When one more may happen.

@@ -181,14 +181,14 @@ impl<E: Endpoint> Lookup<E> {
         self.width = width;
     }
 
+    /// Nodes that have to answer.
+    pub(crate) fn width(&self) -> usize {
+        self.width.closest
+    }
+
     /// The nodes that have answered, the nearest first.
     pub(crate) fn answered(&self) -> impl Iterator<Item = &Candidate<E>> {
         self.candidates.iter().filter(|it| it.state == State::Answered)
-    }
-
-    /// Queries that went out.
-    pub(crate) fn queries(&self) -> usize {
-        self.queries
     }
 
     /// Queries that are waited for.

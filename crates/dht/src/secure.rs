@@ -69,7 +69,10 @@ pub fn is_contactable(address: std::net::SocketAddr) -> bool {
         IpAddr::V6(ip) => {
             let [first, second, ..] = ip.segments();
             // A mapped address is one of IPv4, and Teredo (2001:0::/32) is gone.
-            !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none() && (first, second) != (0x2001, 0)
+            !ip.is_unspecified()
+                && !ip.is_multicast()
+                && ip.to_ipv4_mapped().is_none()
+                && (first, second) != (0x2001, 0)
         }
     }
 }
@@ -101,7 +104,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_node_is_not_contacted() {
-        for address in ["0.1.2.3:1", "1.2.3.4:0", "224.0.0.1:1", "255.255.255.255:1", "[::]:1", "[ff02::1]:1", "[::ffff:1.2.3.4]:1", "[2001::1]:1"] {
+        for address in [
+            "0.1.2.3:1",
+            "1.2.3.4:0",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "[::]:1",
+            "[ff02::1]:1",
+            "[::ffff:1.2.3.4]:1",
+            "[2001::1]:1",
+        ] {
             assert!(!is_contactable(address.parse().unwrap()), "{address}");
         }
         for address in ["127.0.0.1:1", "10.0.0.1:6881", "8.8.8.8:65535", "[2001:db8::1]:1", "[::1]:1"] {

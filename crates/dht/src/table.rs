@@ -59,6 +59,8 @@ pub(crate) struct Node<E> {
 pub(crate) const K: usize = 8;
 /// A node that has not answered so often in a row is gone.
 const MAX_FAILURES: u8 = 3;
+/// Nodes of a table that is small.
+const SMALL: usize = 32;
 /// Nodes of one neighbourhood in a table.
 const MAX_NEIGHBOURS: usize = 8;
 
@@ -74,6 +76,16 @@ impl<E: Endpoint> Table<E> {
     /// Live nodes.
     pub(crate) fn len(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.live.len()).sum()
+    }
+
+    /// Whether there are so few nodes that every one that may be there is of use at once.
+    pub(crate) fn is_small(&self) -> bool {
+        self.len() < SMALL
+    }
+
+    /// Whether some wait beside the table.
+    pub(crate) fn has_spares(&self) -> bool {
+        self.buckets.iter().any(|bucket| !bucket.spares.is_empty())
     }
 
     /// Live nodes that have not failed since they answered.
@@ -117,7 +129,7 @@ impl<E: Endpoint> Table<E> {
         let node = Node { id, endpoint, rtt, failures: 0, verified: true, heard, asked: heard };
         if let Some(known) = bucket.live.iter_mut().find(|known| known.id == id) {
             if known.endpoint == endpoint {
-                let rtt = u16::try_from((u32::from(known.rtt) * 3 + u32::from(rtt)) / 4).unwrap_or(rtt);
+                let rtt = (known.rtt / 4).saturating_mul(3).saturating_add(rtt / 4);
                 *known = Node { rtt, asked: known.asked, ..node };
             } else if known.failures > 0 {
                 *known = node;
@@ -221,10 +233,13 @@ impl<E: Endpoint> Table<E> {
     /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the live one that was asked longest ago.
     pub(crate) fn stalest(&self, now: Instant) -> Option<Node<E>> {
         let seconds = self.seconds(now);
+        // A table with few nodes cannot be choosy.
+        let rest = if self.is_small() { 0 } else { SPARE_REST };
         for (number, bucket) in self.buckets.iter().enumerate().rev() {
-            let has_room = bucket.live.len() < self.capacity(number) || bucket.live.iter().any(|node| node.failures > 0);
+            let has_room =
+                bucket.live.len() < self.capacity(number) || bucket.live.iter().any(|node| node.failures > 0);
             // Who asked us a moment ago can be reached only as long as its way out through a NAT is open; see whether it is later.
-            let waits = |spare: &&Node<E>| spare.verified || seconds.saturating_sub(spare.heard) >= SPARE_REST;
+            let waits = |spare: &&Node<E>| spare.verified || seconds.saturating_sub(spare.heard) >= rest;
             if let Some(spare) = bucket.spares.iter().rev().filter(|_| has_room).find(waits) {
                 return Some(*spare);
             }

@@ -111,10 +111,6 @@ impl Transactions {
     pub(crate) fn is_asked(&self, to: SocketAddr) -> bool {
         self.waiting.values().any(|it| it.to == to)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
-    }
 }
 
 /// How long an answer is waited for in all.
@@ -158,7 +154,7 @@ mod tests {
         assert!(all.poll_due(now + PATIENCE, PATIENCE).is_none());
         assert_eq!(all.poll_timeout(), Some(now + MIN_WAIT));
         assert!(matches!(all.poll_due(now + MIN_WAIT, PATIENCE), Some(Due::Lost(_))));
-        assert_eq!((all.len(), all.poll_timeout()), (0, None));
+        assert!(all.waiting.is_empty() && all.poll_timeout().is_none());
     }
 
     /// A guess at the number of one of very many queries has to be right in 32 bits.

@@ -58,7 +58,8 @@ fn reads_and_writes_the_examples_of_bep_5() {
 #[test]
 fn what_is_wrong_is_named_and_queries_can_be_refused() {
     use MessageError::{Missing, NotADictionary, Wrong};
-    let table: [(&[u8], MessageError, Option<&[u8]>); 10] = [
+    type Row = (&'static [u8], MessageError, Option<&'static [u8]>);
+    let table: [Row; 10] = [
         (b"le", NotADictionary, None),
         (b"de", Missing("t"), None),
         (b"d1:t1:ae", Missing("y"), None),
@@ -125,7 +126,16 @@ fn parts() -> impl Strategy<Value = Parts> {
     let first = (ids(), ids(), bytes(0..40), any::<[u8; 32]>(), bytes(64..65), any::<Option<i64>>());
     let second = (any::<(u32, u32, u16)>(), any::<[bool; 4]>(), peers, prop::option::of(address()));
     (first, second).prop_map(|((id, other, text, key, signature, seq), (numbers, flags, peers, external))| Parts {
-        id, other, text, key, signature, seq, numbers, flags, peers, external,
+        id,
+        other,
+        text,
+        key,
+        signature,
+        seq,
+        numbers,
+        flags,
+        peers,
+        external,
     })
 }
 

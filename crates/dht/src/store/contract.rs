@@ -26,6 +26,13 @@ pub fn check(mut make: impl FnMut(Id) -> Box<dyn RecordStore>, now: Instant) {
     torrents_are_bounded(&mut *make(own), now, &mut rng);
 }
 
+fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or(now)
+}
+
+/// A sequence number, a value, what is expected to be there, what comes of it, and what is there afterwards.
+type Step = (i64, &'static [u8], Option<i64>, Result<(), PutError>, i64);
+
 fn peer(number: u32) -> SocketAddr {
     let [_, a, b, c] = number.to_be_bytes();
     SocketAddr::new(IpAddr::from([40, a, b, c]), 6881)
@@ -45,7 +52,11 @@ fn peers_come_back(store: &mut dyn RecordStore, now: Instant, rng: &mut Rng) {
     for number in [1, 2, 1] {
         assert_eq!(store.announce_peer(now, id, peer(number), false), Ok(()), "a new store has room");
     }
-    assert_eq!(peers(store, now, id, ALL, rng), [peer(1), peer(2)], "a peer is there once, however often it was announced");
+    assert_eq!(
+        peers(store, now, id, ALL, rng),
+        [peer(1), peer(2)],
+        "a peer is there once, however often it was announced"
+    );
     assert_eq!(peers(store, now, id, PeersWanted { count: 1, ..ALL }, rng).len(), 1, "no more than wanted");
     assert!(peers(store, now, Id::new([2; 20]), ALL, rng).is_empty(), "another torrent has other peers");
 }
@@ -71,7 +82,7 @@ fn peers_of_a_torrent_are_bounded(store: &mut dyn RecordStore, now: Instant, rng
     }
     assert!(peers(store, now, id, ALL, rng).len() <= 16, "one address cannot be most of the peers");
     for number in 0..5000 {
-        let later = now + Duration::from_millis(number.into());
+        let later = later(now, Duration::from_millis(number.into()));
         let _ = store.announce_peer(later, id, peer(number), false);
     }
     assert!(store.usage().peers < 4000, "the peers of a torrent are bounded");
@@ -89,7 +100,7 @@ fn items_follow_the_rules_of_bep_44(store: &mut dyn RecordStore, now: Instant) {
         Ok(item) => item,
         Err(error) => unreachable!("the value is short: {error}"),
     };
-    let steps: [(i64, &[u8], Option<i64>, Result<(), PutError>, i64); 7] = [
+    let steps: [Step; 7] = [
         (5, b"i1e", None, Ok(()), 5),
         (5, b"i1e", None, Ok(()), 5),
         (5, b"i2e", None, Err(PutError::SeqTooLow(5)), 5),
@@ -110,12 +121,15 @@ fn records_expire(store: &mut dyn RecordStore, now: Instant, rng: &mut Rng) {
     let id = Id::new([1; 20]);
     let Ok(item) = Item::immutable(b"i1e") else { unreachable!("a number is a value") };
     let _ = (store.announce_peer(now, id, peer(1), false), store.put(now, &item, None, peer(1).ip()));
-    let later = now + Duration::from_secs(25 * 60);
+    let later = later(now, Duration::from_secs(25 * 60));
     store.expire(later);
     assert_eq!(peers(store, later, id, ALL, rng), [peer(1)], "a peer that announces itself each half hour stays");
     assert!(store.get(later, item.target()).is_some(), "so does an item that is put each hour");
-    let late = now + Duration::from_secs(25 * 60 * 60);
-    assert!(peers(store, late, id, ALL, rng).is_empty() && store.get(late, item.target()).is_none(), "a day later they are gone");
+    let late = self::later(now, Duration::from_secs(25 * 60 * 60));
+    assert!(
+        peers(store, late, id, ALL, rng).is_empty() && store.get(late, item.target()).is_none(),
+        "a day later they are gone"
+    );
     store.expire(late);
     let usage = store.usage();
     assert_eq!((usage.torrents, usage.peers, usage.items), (0, 0, 0), "and so is their memory");
@@ -130,7 +144,7 @@ fn a_sample_is_of_what_is_there(store: &mut dyn RecordStore, now: Instant, rng: 
     let info = store.sample(now, 20, rng, &mut one);
     assert_eq!((info.total, one.len()), (50, 20), "all are counted, and as many told as wanted");
     assert!(one.iter().all(|id| ids.contains(id)), "they are what was announced");
-    store.sample(now + Duration::from_secs(1), 20, rng, &mut other);
+    store.sample(later(now, Duration::from_secs(1)), 20, rng, &mut other);
     assert_eq!(one, other, "it stays the same for a while");
     assert!(info.interval <= 6 * 60 * 60, "BEP 51 allows six hours");
 }
