@@ -11,6 +11,7 @@ use crate::id::Id;
 use crate::item::Item;
 use crate::krpc::{Announce, Body, ErrorCode, Message, Method, Put, Query, Refusal, Reply, Samples, Values, Want};
 use crate::outbox::Outbox;
+use crate::queries::Queries;
 use crate::store::{PeersWanted, RecordStore};
 use crate::token::Tokens;
 use std::collections::VecDeque;
@@ -125,9 +126,9 @@ impl Server {
         asked: Asked<'_>,
         config: &Config,
         tables: &Tables,
-        rng: &mut Rng,
-        outbox: &mut Outbox,
+        queries: &mut Queries,
     ) -> (usize, Afterwards) {
+        let Queries { rng, outbox, .. } = queries;
         let Asked { now, from, query, size, .. } = asked;
         let is_proven = self.proven.contains(&from) || tables.knows(from);
         let budget = if is_proven { config.max_reply } else { size.saturating_mul(AMPLIFICATION) };

@@ -101,16 +101,11 @@ impl Upkeep {
         self.next_probe = self.next_probe.min(later(now, self.probe_interval.min(HURRY)));
     }
 
-    /// Whether a bucket may be filled by a search of its own, of which there are few.
-    pub(crate) fn take_fill(&mut self) -> bool {
-        let may = self.is_joined && self.fills > 0;
-        self.fills = self.fills.saturating_sub(u32::from(may));
-        may
-    }
-
-    /// The bits that the target of the search that is taken now shall have in common with our id.
-    pub(crate) fn next_fill(&self) -> u32 {
-        self.fills
+    /// The bits that the target of a search that fills a bucket shall have in common with our id, if there is to be one.
+    pub(crate) fn take_fill(&mut self) -> Option<u32> {
+        let left = self.fills.checked_sub(1).filter(|_| self.is_joined)?;
+        self.fills = left;
+        Some(left)
     }
 
     pub(crate) fn poll_timeout(&self) -> Instant {

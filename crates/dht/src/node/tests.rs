@@ -1,7 +1,8 @@
 use super::*;
-use crate::event::OpStats;
+use crate::event::{OpStats, Outcome};
 use crate::krpc::{Announce, ErrorCode, Put};
 use std::collections::BTreeMap;
+use unchoke_core::Rng;
 use unchoke_core::keys::SecretKey;
 
 /// Nodes and the network between them, in virtual time.
@@ -403,7 +404,7 @@ fn an_operation_can_be_cancelled_and_others_wait_their_turn() {
     let now = net.now;
     net.nodes[number].upkeep.add_roots(&[v4(1)]);
     let ops: Vec<OpId> = (0..4).map(|_| net.nodes[number].find_node(now, HASH)).collect();
-    assert_eq!((net.nodes[number].operations.len(), net.nodes[number].waiting.len()), (2, 2));
+    assert_eq!(net.nodes[number].health().operations, 4);
     net.nodes[number].cancel(now, ops[0]);
     net.nodes[number].cancel(now, ops[3]);
     net.run(Duration::from_secs(30));
