@@ -17,6 +17,7 @@ use crate::queries::Queries;
 use crate::searches::Searches;
 use crate::secure::{is_contactable, is_secure, secure_id};
 use crate::server::{Afterwards, Asked, Server};
+use crate::state::{State, StateError};
 use crate::store::{MemoryStore, RecordStore};
 use crate::table::{K, Limits, Table};
 use crate::transactions::{Due, Purpose, Transaction};
@@ -74,6 +75,26 @@ impl Node {
             queries: Queries::new(now, &config, rng),
             config,
         }
+    }
+
+    /// A node that goes on where another one was [saved](Self::save): it has its ids, and asks the nodes that it knew whether they are there.
+    ///
+    /// # Errors
+    /// If the bytes are no state of a node.
+    pub fn restore(config: Config, state: &[u8], seed: &Seed, now: Instant) -> Result<Self, StateError> {
+        let state = State::read(state)?;
+        let store = MemoryStore::new(state.id, config.store);
+        let mut node = Self::with_id(state.id, config, Box::new(store), seed, now);
+        node.tables.v6 = Table::new(state.id6, limits(&node.config), now);
+        node.upkeep.add_known(&state.nodes);
+        node.refresh(now);
+        Ok(node)
+    }
+
+    /// What [`restore`](Self::restore) needs, in bencode. The nodes are those that have answered.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        State::write(&self.tables)
     }
 
     /// Joins the network through nodes of which only the address is known. The addresses are kept, to begin again with when all others are gone.

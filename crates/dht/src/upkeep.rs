@@ -48,6 +48,11 @@ impl Upkeep {
         }
     }
 
+    /// Adds addresses of nodes that were there once. Those that are given to begin with keep their room.
+    pub(crate) fn add_known(&mut self, nodes: &[SocketAddr]) {
+        self.add_roots(nodes.get(..nodes.len().min(MAX_ROOTS / 2)).unwrap_or_default());
+    }
+
     pub(crate) fn add_roots(&mut self, roots: &[SocketAddr]) {
         for root in roots {
             if self.roots.len() < MAX_ROOTS && !self.roots.contains(root) {

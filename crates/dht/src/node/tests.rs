@@ -326,6 +326,19 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(run(7).0, run(8).0);
 }
 
+#[test]
+fn a_node_that_was_saved_finds_back_without_help() {
+    let mut net = Net::joined(15, 40);
+    let saved = net.nodes[7].save();
+    let id = net.nodes[7].id(v4(0));
+    let (seed, now) = (net.rng.seed(), net.now);
+    net.nodes[7] = Node::restore(Config::default(), &saved, &seed, now).unwrap();
+    assert_eq!((net.nodes[7].id(v4(0)), net.nodes[7].health().nodes_v4), (id, 0));
+    net.run(Duration::from_secs(30));
+    assert!(net.nodes[7].health().nodes_v4 >= 20, "{:?}", net.nodes[7].health());
+    assert!(Node::restore(Config::default(), b"de", &seed, now).is_err());
+}
+
 /// What somebody sends who is no node.
 fn ask(net: &mut Net, number: usize, from: SocketAddr, method: Method<'_>) -> (usize, Vec<Vec<u8>>) {
     let mut datagram = Vec::new();
