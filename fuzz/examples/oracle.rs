@@ -1,4 +1,5 @@
-//! Writes generated torrents for a differential test, and tells what we read in each: `oracle SEED FIRST COUNT FILE`.
+//! Writes generated torrents for a differential test, and tells what we read in each: `oracle SEED FIRST COUNT FILE`. With a file alone it tells
+//! what we read in the torrents that are in it.
 //!
 //! The file holds each torrent with its length before it, four bytes with the highest first. A line of JSON for each goes to standard output.
 
@@ -8,13 +9,16 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use unchoke_bencode::{DecodeLimits, Value, decode};
 use unchoke_core::Seed;
+use unchoke_core::hash::sha256;
 use unchoke_fuzz::torrents::torrent;
 use unchoke_metainfo::{Metainfo, Version, Warning};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    let [seed, first, count, file] = arguments.as_slice() else {
-        return Err("usage: oracle SEED FIRST COUNT FILE".into());
+    let (seed, first, count, file) = match arguments.as_slice() {
+        [seed, first, count, file] => (seed, first, count, file),
+        [file] => return read(&std::fs::read(file)?),
+        _ => return Err("usage: oracle [SEED FIRST COUNT] FILE".into()),
     };
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(seed.parse::<u64>()?.to_le_bytes()).for_each(|(to, from)| *to = from);
@@ -31,6 +35,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
+/// Tells what we read in each torrent of a file.
+fn read(mut batch: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    while let Some((length, rest)) = batch.split_first_chunk() {
+        let (torrent, rest) =
+            rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length))?).ok_or("a torrent is cut off")?;
+        writeln!(out, "{}", describe(torrent))?;
+        batch = rest;
+    }
+    Ok(out.flush()?)
+}
+
 /// What we read, as JSON. Names are in hexadecimal.
 fn describe(file: &[u8]) -> String {
     let torrent = match Metainfo::from_bytes(file) {
@@ -43,7 +59,7 @@ fn describe(file: &[u8]) -> String {
     let files = info.layout().files().iter().map(|file| {
         let root = info.pieces_root(file.number()).filter(|_| info.version() != Version::V1);
         format!(
-            r#"{{"path":"{}","raw":"{}","offset":{},"size":{},"pad":{},"link":{},"target":"{}","root":"{}"}}"#,
+            r#"{{"path":"{}","raw":"{}","offset":{},"size":{},"pad":{},"link":{},"target":"{}","root":"{}","layer":"{}"}}"#,
             hex(file.path().as_bytes()),
             raw.get(file.number()).cloned().unwrap_or_default(),
             file.offset(),
@@ -52,16 +68,25 @@ fn describe(file: &[u8]) -> String {
             file.is_symlink(),
             hex(file.symlink_target().unwrap_or_default().as_bytes()),
             root.map(|root| hex(root.as_bytes())).unwrap_or_default(),
+            info.piece_layer(file.number()).map(|layer| hex(sha256(layer).as_bytes())).unwrap_or_default(),
         )
     });
+    let list = |items: &[String]| {
+        format!("[{}]", items.iter().map(|it| format!(r#""{}""#, hex(it.as_bytes()))).collect::<Vec<_>>().join(","))
+    };
+    let tiers = torrent.announce_tiers().iter().map(|tier| list(tier)).collect::<Vec<_>>().join(",");
     format!(
-        r#"{{"v1":"{}","v2":"{}","piece_length":{},"root_hash":{},"canonical":{},"odd_links":{},"files":[{}]}}"#,
+        r#"{{"v1":"{}","v2":"{}","piece_length":{},"root_hash":{},"canonical":{},"odd_links":{},"name":"{}","private":{},"comment":"{}","trackers":[{tiers}],"web_seeds":{},"files":[{}]}}"#,
         hashes.get_v1().map(|hash| hex(hash.as_bytes())).unwrap_or_default(),
         hashes.get_v2().map(|hash| hex(hash.as_bytes())).unwrap_or_default(),
         info.geometry().piece_length(),
         info.root_hash().is_some(),
         !torrent.warnings().contains(&Warning::NotCanonical),
         decode(info.raw(), &DecodeLimits::default()).is_ok_and(|document| has_odd_link(document.root())),
+        hex(info.name().as_bytes()),
+        info.is_private(),
+        hex(torrent.comment().unwrap_or_default().as_bytes()),
+        list(torrent.web_seeds()),
         files.collect::<Vec<_>>().join(","),
     )
 }

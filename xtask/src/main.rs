@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 
 mod api;
 mod bench_bencode;
+mod bench_create;
 mod bench_peers;
 mod fuzz;
 mod interop;
@@ -53,6 +54,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "ci" => return ci(),
         "api" => return api::api(&arguments),
         "bench-bencode" => return bench_bencode::bench_bencode(),
+        "bench-create" => return bench_create::bench_create(&arguments),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
         "mutants" => return mutants::mutants(&arguments),
@@ -60,7 +62,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | bench-peers | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | bench-peers | bench-create | bench-bencode".into()
             );
         }
     };

@@ -45,8 +45,10 @@ pub(crate) fn mutants(arguments: &[String]) -> Outcome<ExitCode> {
         "--jobs",
         "1",
     ]);
-    run.args(["--cargo-arg", "--locked", "--minimum-test-timeout", "30", "--timeout-multiplier", "4", "--no-shuffle"]);
+    run.args(["--cargo-arg", "--locked", "--minimum-test-timeout", "10", "--timeout-multiplier", "4", "--no-shuffle"]);
     run.arg("--output").arg(&work).arg("--re").arg(format!("^({})$", names.join("|")));
+    // Examples in the documentation take longer to build than all tests take to run.
+    run.args(["--", "--tests"]);
     let log = fs::File::create(work.join("log"))?;
     let status = run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).status()?;
     // 2 and 3 tell of mutants that were missed or took too long.

@@ -4,30 +4,42 @@
 //! reads. A difference that no rule of `classes` explains fails, and its torrent is kept below the target folder.
 
 mod classes;
+mod creators;
 mod names;
 mod reading;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, Outcome, fresh, generate, run, value};
+use crate::lab::{Lab, Outcome, fresh, run, value};
 use classes::Class;
 use reading::Reading;
 
-/// Compares `--count N` (10,000) torrents made from `--seed S` (1), and the info-hashes that both sides give a folder.
+/// Compares `--count N` (10,000) torrents made from `--seed S` (1), and what several programs make of the same folders.
 pub(crate) fn oracle(arguments: &[String]) -> Outcome<ExitCode> {
     let lab = Lab::new("oracle")?;
     lab.require_libtorrent()?;
+    creators::require(&lab)?;
     let number = |name, default| value(arguments, name).map_or(Ok(default), str::parse::<u32>);
     let (count, seed) = (number("--count", 10_000)?, number("--seed", 1)?);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let packages = ["-p", "unchoke-fuzz", "-p", "unchoke-examples", "--example", "oracle", "--example", "create"];
+    let packages = [
+        "-p",
+        "unchoke-fuzz",
+        "-p",
+        "unchoke-examples",
+        "--example",
+        "oracle",
+        "--example",
+        "create",
+        "--example",
+        "inspect",
+    ];
     run(Command::new(cargo).args(["build", "--release", "--quiet"]).args(packages))?;
     fresh(lab.work.clone())?;
     let begin = Instant::now();
@@ -35,17 +47,17 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome<ExitCode> {
     for first in (0..count).step_by(BATCH as usize) {
         tally.batch(&lab, seed, first, BATCH.min(count - first))?;
     }
-    let folders = folders(&lab)?;
+    let created = creators::creators(&lab)?;
     let version = run(lab.script("libtorrent_oracle.py").arg("version"))?;
-    let failed = tally.unclassed.len() + folders.iter().filter(|(_, same)| !same).count();
+    let failed = tally.unclassed.len() + created.differences.len();
     let seconds = begin.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
     if arguments.iter().any(|it| it == "--json") {
         let classes: BTreeMap<_, _> = tally.classes.iter().map(|(class, count)| (class.name(), *count)).collect();
-        let folders: BTreeMap<_, _> = folders.into_iter().collect();
         let report = json!({
             "libtorrent": version.trim(), "count": count, "seed": seed, "seconds": seconds, "agreed": tally.agreed,
-            "refused": tally.refused, "classes": classes, "folders": folders, "unclassed": tally.unclassed,
+            "refused": tally.refused, "classes": classes, "unclassed": tally.unclassed,
+            "created": created.torrents, "created_differences": created.differences,
         });
         writeln!(out, "{report}")?;
     } else {
@@ -57,8 +69,9 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome<ExitCode> {
             writeln!(out, "| {} | {} |", class.name(), tally.classes.get(&class).unwrap_or(&0))?;
         }
         writeln!(out)?;
-        for (version, same) in folders {
-            writeln!(out, "info-hash of a folder, {version}: {}", if same { "equal" } else { "DIFFERS" })?;
+        writeln!(out, "{} torrents by several programs: {} differences", created.torrents, created.differences.len())?;
+        for what in created.differences {
+            writeln!(out, "DIFFERS: {what}")?;
         }
         for (file, what) in tally.unclassed {
             writeln!(out, "NO CLASS: {file}: {what}")?;
@@ -118,28 +131,6 @@ fn split(mut batch: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         batch = rest;
     }
     Ok(torrents)
-}
-
-/// Whether both sides give one folder the same info-hashes, for each version.
-fn folders(lab: &Lab) -> Outcome<Vec<(&'static str, bool)>> {
-    let folder = lab.work.join("folder");
-    for (seed, (path, length)) in
-        (1..).zip([("first", 100_000), ("inner/empty", 0), ("inner/second", 16_384), ("last é", 70_001)])
-    {
-        generate(&folder.join(path), length, seed)?;
-    }
-    ["v1", "v2", "hybrid"].into_iter().map(|version| Ok((version, same_hashes(lab, &folder, version)?))).collect()
-}
-
-fn same_hashes(lab: &Lab, folder: &Path, version: &str) -> Outcome<bool> {
-    let mut create = lab.ours("create");
-    create.arg(folder).args([format!("--{version}"), "--piece-length".to_owned(), "16384".to_owned()]);
-    let ours = run(create.arg("--output").arg(lab.work.join("folder.torrent")))?;
-    let theirs = run(lab.script("libtorrent_oracle.py").arg("create").arg(folder).args(["16384", version]))?;
-    let theirs: Value = serde_json::from_str(&theirs)?;
-    let hashes = ["v1", "v2"].into_iter().filter_map(|it| theirs.get(it)?.as_str()).filter(|it| !it.is_empty());
-    let expected = if version == "hybrid" { 2 } else { 1 };
-    Ok(hashes.clone().count() == expected && hashes.zip(ours.lines()).all(|(theirs, ours)| ours.ends_with(theirs)))
 }
 
 /// Torrents that are written, read and compared at a time.

@@ -433,7 +433,7 @@ fn grow(
     } else if used == 0 {
         (input.len() / 2).clamp(1, FIRST_TOKENS.min(left))
     } else {
-        count(input, at, depth, left).max(1)
+        count(input, at, depth, limits.max_depth.min(MAX_DEPTH), left).max(1)
     };
     tokens.reserve_exact(more);
     tokens.resize(used.saturating_add(more), Token::NOTHING);
@@ -451,13 +451,15 @@ fn find_duplicate(
 ) -> Result<(), Error> {
     let token = |at: u32| tokens.get(at as usize).copied().unwrap_or(Token::NOTHING);
     let end = dict.saturating_add(token(dict).skip());
-    let mut keys: Vec<u32> = Vec::new();
-    let mut at = dict.saturating_add(1);
-    while at < end {
-        keys.push(at);
-        at = at.saturating_add(1);
-        at = at.saturating_add(token(at).skip());
-    }
+    let first = dict.saturating_add(1);
+    let next = |key: &u32| {
+        let value = key.saturating_add(1);
+        Some(value.saturating_add(token(value).skip())).filter(|key| *key < end)
+    };
+    let all = || core::iter::successors(Some(first).filter(|key| *key < end), next);
+    // Counted first, because a vector that grows takes up to three times as much.
+    let mut keys: Vec<u32> = Vec::with_capacity(all().count());
+    keys.extend(all());
     let contents = |key: u32| slice(input, token(key).contents(input));
     keys.sort_unstable_by(|one, other| contents(*one).cmp(contents(*other)).then(one.cmp(other)));
     let pairs = keys.iter().zip(keys.iter().skip(1));
@@ -468,8 +470,9 @@ fn find_duplicate(
     }
 }
 
-/// How many values there are from `at` to the end of what is open, as far as the input makes sense, but no more than `limit`.
-fn count(input: &[u8], mut at: usize, mut open: usize, limit: usize) -> usize {
+/// How many values there are from `at` to the end of what is open, as far as the input makes sense and nests no more deeply than `max_depth`, but no
+/// more than `limit`.
+fn count(input: &[u8], mut at: usize, mut open: usize, max_depth: usize, limit: usize) -> usize {
     let mut count = 0;
     while count < limit
         && let Some(&byte) = input.get(at)
@@ -499,6 +502,8 @@ fn count(input: &[u8], mut at: usize, mut open: usize, limit: usize) -> usize {
                 at = at.saturating_add(digits).saturating_add(1);
                 count = count.saturating_add(1);
             }
+            // What is too deep is refused. Those that are not closed are the only values of one byte.
+            b'l' | b'd' if open >= max_depth => break,
             b'l' | b'd' => {
                 open = open.saturating_add(1);
                 count = count.saturating_add(1);

@@ -366,6 +366,20 @@ mod tests {
     }
 
     #[test]
+    fn an_encoder_shows_what_it_has_and_forgets_it() {
+        let mut encoder = Encoder::new();
+        encoder.list(|l| {
+            l.bytes("ten bytes.");
+            l.int(-1234);
+            l.bytes([0; 100]);
+        });
+        assert_eq!(&encoder.as_bytes()[..24], b"l10:ten bytes.i-1234e100");
+        assert_eq!((encoder.as_bytes().len(), alloc::format!("{encoder:?}")), (126, "Encoder(126 bytes)".into()));
+        encoder.clear();
+        assert!(encoder.as_bytes().is_empty());
+    }
+
+    #[test]
     fn an_encoder_appends() {
         let mut encoder = Encoder::append_to(vec![20, 0]);
         encoder.dict(|d| d.int("msg_type", 1));

@@ -92,5 +92,11 @@ mod tests {
         let long = format!("1000:{}", "\u{e9}".repeat(500));
         assert_eq!(shown(long.as_bytes()), format!("\"{}…\"", "\u{e9}".repeat(400)));
         assert!(shown(&[&b"100:"[..], &[255; 100]].concat()).ends_with("ff…>"));
+        let just = format!("400:{}", "x".repeat(400));
+        assert_eq!(shown(just.as_bytes()), format!("\"{}\"", "x".repeat(400)));
+        for (length, end) in [(super::SHOWN_BYTES, "ff>"), (super::SHOWN_BYTES + 1, "ff…>")] {
+            let bytes = [format!("{length}:").as_bytes(), &alloc::vec![255; length]].concat();
+            assert!(shown(&bytes).ends_with(end), "{length}");
+        }
     }
 }

@@ -8,7 +8,7 @@ mod lanes;
 use sha1::Digest as _;
 use std::fmt;
 
-pub use lanes::{Sha1Pair, Sha256Pair, sha1_each, sha256_each};
+pub use lanes::{Backend, MAX_LANES, Sha1Lanes, Sha256Lanes, lanes, sha1_each, sha256_each};
 
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -100,6 +100,16 @@ pub fn sha1(bytes: &[u8]) -> Sha1Hash {
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Sha256Hash {
     Sha256Hash(sha2::Sha256::digest(bytes).into())
+}
+
+/// Whether these bytes were made to have the SHA-1 digest of others, by any of the published attacks (counter-cryptanalysis).
+///
+/// A v1 torrent has nothing but SHA-1, so two files can pass for one; v2 and hybrid torrents are safe from it. No honest file is told to be one.
+/// This takes many times as long as [`sha1`], so it is for data at rest and not for every piece that arrives.
+#[cfg(feature = "collision-detection")]
+#[must_use]
+pub fn is_sha1_collision(bytes: &[u8]) -> bool {
+    sha1_checked::Sha1::try_digest(bytes).has_collision()
 }
 
 /// SHA-1 fed in parts.

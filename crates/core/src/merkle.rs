@@ -5,7 +5,7 @@
 //!
 //! [BEP 52]: https://www.bittorrent.org/beps/bep_0052.html
 
-use crate::hash::{Sha256, Sha256Hash};
+use crate::hash::{Sha256, Sha256Hash, sha256_each};
 use crate::piece::BLOCK_LEN;
 use std::sync::LazyLock;
 
@@ -116,8 +116,34 @@ impl LeafHasher {
         Self::default()
     }
 
-    /// Takes the next bytes, and hands on each leaf that is complete.
-    pub fn update(&mut self, mut bytes: &[u8], mut leaf: impl FnMut(Sha256Hash)) {
+    /// Takes the next bytes, and hands on each leaf that is complete. It is fastest with several leaves at once.
+    pub fn update(&mut self, bytes: &[u8], leaf: impl FnMut(Sha256Hash)) {
+        self.update_all([bytes], leaf);
+    }
+
+    /// Takes the next bytes, which come in parts, and hands on each leaf that is complete. It is fastest if the parts are whole leaves.
+    pub fn update_all<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>, mut leaf: impl FnMut(Sha256Hash)) {
+        let (mut whole, mut found) = (Vec::new(), Vec::new());
+        let mut hash = |whole: &mut Vec<&'a [u8]>, leaf: &mut dyn FnMut(Sha256Hash)| {
+            sha256_each(whole.drain(..), &mut found);
+            found.drain(..).for_each(leaf);
+        };
+        for part in parts {
+            let mut rest = part;
+            if self.filled == 0 {
+                let leaves = part.chunks_exact(LEAF_LEN as usize);
+                rest = leaves.remainder();
+                whole.extend(leaves);
+            }
+            if !rest.is_empty() {
+                hash(&mut whole, &mut leaf);
+                self.fill(rest, &mut leaf);
+            }
+        }
+        hash(&mut whole, &mut leaf);
+    }
+
+    fn fill(&mut self, mut bytes: &[u8], leaf: &mut dyn FnMut(Sha256Hash)) {
         while !bytes.is_empty() {
             let room = LEAF_LEN.saturating_sub(self.filled) as usize;
             let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -176,6 +202,10 @@ mod tests {
         for portion in [1, 1000, 16_384, 20_000, 40_000] {
             let (mut hasher, mut found) = (LeafHasher::new(), Vec::new());
             bytes.chunks(portion).for_each(|part| hasher.update(part, |leaf| found.push(leaf)));
+            found.extend(hasher.finish());
+            assert_eq!(found, expected, "{portion}");
+            let (mut hasher, mut found) = (LeafHasher::new(), Vec::new());
+            hasher.update_all(bytes.chunks(portion), |leaf| found.push(leaf));
             found.extend(hasher.finish());
             assert_eq!(found, expected, "{portion}");
         }

@@ -31,16 +31,27 @@ impl PieceVerifier {
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
+        self.update_all(&[bytes]);
+    }
+
+    /// Takes the next bytes, which come in parts: v2 pieces are fastest in parts of whole blocks, many at once.
+    pub fn update_all(&mut self, parts: &[impl AsRef<[u8]>]) {
+        let parts = || parts.iter().map(AsRef::as_ref);
         if matches!(self.expected, PieceHash::V1(_) | PieceHash::Hybrid(..)) {
-            self.sha1.update(bytes);
+            parts().for_each(|bytes| self.sha1.update(bytes));
         }
-        if let PieceHash::V2(root) | PieceHash::Hybrid(_, root) = &self.expected {
-            let left = usize::try_from(u64::from(root.length).saturating_sub(self.taken)).unwrap_or(usize::MAX);
-            let own = bytes.get(..left).unwrap_or(bytes);
-            let tree = &mut self.tree;
-            self.leaves.update(own, |leaf| tree.push(leaf));
+        let mut taken = self.taken;
+        let mut owned = Vec::new();
+        for bytes in parts() {
+            if let PieceHash::V2(root) | PieceHash::Hybrid(_, root) = &self.expected {
+                let left = usize::try_from(u64::from(root.length).saturating_sub(taken)).unwrap_or(usize::MAX);
+                owned.push(bytes.get(..left).unwrap_or(bytes));
+            }
+            taken = taken.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         }
-        self.taken = self.taken.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.taken = taken;
+        let tree = &mut self.tree;
+        self.leaves.update_all(owned, |leaf| tree.push(leaf));
     }
 
     /// Whether the bytes are those of the piece.

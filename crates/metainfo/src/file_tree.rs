@@ -62,19 +62,19 @@ pub(crate) fn join(
     let (mut v1_path, mut lone) = (Vec::new(), files.is_none().then_some(name));
     walk(tree, base, |path, leaf| {
         let differs = |what| Err(MetainfoError::at(ErrorKind::Hybrid { file: count, what }, leaf.at));
-        let number = if let Some(name) = lone.take() {
-            v1_path.clear();
-            v1_path.push(name);
-            0
+        let (number, is_same) = if let Some(name) = lone.take() {
+            // A lone file has its name twice, and what it is called on disk counts, unless nothing is left of it.
+            let is_name = |only: &[u8]| only == name || component(only) == component(name) && component(name) != "_";
+            (0, matches!(path, [only] if is_name(only)))
         } else {
             loop {
                 let Some((number, entry)) = listed.next() else { return differs(Mismatch::Count) };
                 if !Listed::read(entry, &mut v1_path)?.is_padding() {
-                    break number;
+                    break (number, v1_path == path);
                 }
             }
         };
-        if v1_path != path {
+        if !is_same {
             return differs(Mismatch::Path);
         }
         let Some((offset, length, _)) = builder.file(number) else { return differs(Mismatch::Count) };

@@ -334,6 +334,7 @@ mod tests {
         let layout = layout(&[0, 3, 0, 0, 5, 0], 1);
         let spans: Vec<_> = layout.spans(2, 100).collect();
         assert_eq!(spans, [Span { file: 1, offset: 2, len: 1 }, Span { file: 4, offset: 0, len: 5 }]);
+        assert!(layout.files().len() == 6 && !layout.files().is_empty());
         assert_eq!(layout.spans(8, 1).next(), None);
         assert_eq!(layout.spans(u64::MAX, u64::MAX).next(), None);
         assert_eq!(layout.spans(3, 0).next(), None);

@@ -60,6 +60,8 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 /// Loads a hostile torrent, requires what holds for all of them, and tells what came of it.
 fn load(file: &[u8]) -> Result<Metainfo, ErrorKind> {
+    let (_, memory) = peak(|| decode(file, &DecodeLimits::default()).map(drop));
+    assert!(memory <= 5 * file.len() + (1 << 20), "{memory} bytes of memory to decode {}", show(file));
     let (result, memory) = peak(|| Metainfo::from_bytes(file));
     assert!(memory <= 8 * file.len() + (1 << 20), "{memory} bytes of memory for {}", show(file));
     match result {
@@ -321,6 +323,25 @@ fn b2_many_small_values_around_the_info_dictionary_cost_a_bounded_amount_of_memo
     let signers: String = (0..20_000).map(|number| format!("5:{number:05}d9:signature1:xe")).collect();
     let torrent = load(format!("d{info}10:signaturesd{signers}ee").as_bytes()).unwrap();
     assert_eq!(torrent.signatures().len(), 4096);
+}
+
+#[test]
+fn b2_a_large_sound_torrent_costs_little_more_than_its_bytes() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for version in [Version::V1, Version::V2, Version::Hybrid] {
+        let builder = Builder::new("folder", 16_384).version(version).tracker("http://t/");
+        let builder = (0..3_000).fold(builder, |builder, number| {
+            let folder = format!("folder {:02}", number / 100);
+            builder.add_file([folder, format!("a file of some name {number:04}.bin")], 17_000)
+        });
+        let mut hasher = builder.hasher().unwrap();
+        (0..3_000).for_each(|_| hasher.update(&[9; 17_000]));
+        let file = hasher.finish().unwrap().to_bytes();
+        assert!(file.len() > 250_000, "{}", file.len());
+        let (torrent, memory) = peak(|| Metainfo::from_bytes(&file));
+        assert_eq!(torrent.unwrap().info().layout().files().iter().filter(|file| !file.is_padding()).count(), 3_000);
+        assert!(memory <= 3 * file.len(), "{memory} bytes of memory for {} in {version:?}", file.len());
+    }
 }
 
 #[test]

@@ -400,6 +400,14 @@ fn b15_the_one_file_of_a_hybrid_must_have_one_name_and_length() {
         kind(&edit(&torrent, &[b"info"], |at| drop(dict(at).insert(key.to_vec(), value))))
     };
     assert_eq!(set(b"name", bytes(b"g")), ErrorKind::Hybrid { file: 0, what: Mismatch::Path });
+    let repaired = edit(&torrent, &[b"info"], |at| drop(dict(at).insert(b"name".to_vec(), bytes(b"f. "))));
+    assert_eq!(Metainfo::from_bytes(&repaired).unwrap().info().name(), "f");
+    let nothing = edit(&torrent, &[b"info"], |at| {
+        let leaf = dict(dict(at).get_mut(&b"file tree"[..]).unwrap()).remove(&b"f"[..]).unwrap();
+        dict(dict(at).get_mut(&b"file tree"[..]).unwrap()).insert(b" .".to_vec(), leaf);
+        dict(at).insert(b"name".to_vec(), bytes(b"\xff"));
+    });
+    assert_eq!(kind(&nothing), ErrorKind::Hybrid { file: 0, what: Mismatch::Path });
     assert_eq!(set(b"length", OwnedValue::Int(4)), ErrorKind::Hybrid { file: 0, what: Mismatch::Length });
     let more = edit(&torrent, &[b"info", b"file tree"], |at| {
         let leaf = dict(at)[&b"f"[..]].clone();

@@ -39,8 +39,8 @@ pub enum CreateError {
 
 /// Makes a torrent of a file, or of all files below a folder in the order of their names. Symbolic links and special files are left out.
 ///
-/// `options` gets a builder with name and piece length and may add trackers and the like. The pieces are hashed on all cores, in memory of two portions
-/// of 128 KiB a thread. `progress` is told the bytes hashed and the bytes in all, some twenty times a second, on the calling thread; it ends the
+/// `options` gets a builder with name and piece length and may add trackers and the like. The pieces are hashed on all cores, in memory of
+/// 256 KiB a thread. `progress` is told the bytes hashed and the bytes in all, some twenty times a second, on the calling thread; it ends the
 /// work by breaking. `piece_length` 0 chooses a length that fits.
 ///
 /// # Errors

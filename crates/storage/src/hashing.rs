@@ -1,4 +1,4 @@
-//! Hashing all pieces of a torrent side by side: two at a time on each thread, a portion of each after the other while it is hot.
+//! Hashing all pieces of a torrent side by side: on each thread as many at a time as the CPU hashes best, a portion of each while it is hot.
 
 use crate::file::positioned;
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
-use unchoke_core::hash::{Sha1Pair, sha256_each};
+use unchoke_core::hash::{Sha1Lanes, lanes, sha256_each};
 use unchoke_core::merkle::{self, LEAF_LEN};
 use unchoke_core::{Geometry, PieceIndex, Sha1Hash, Sha256Hash};
 use unchoke_metainfo::{Layout, Version};
 
-/// Bytes of a piece that are read and hashed at a time; a whole number of leaves.
-const PORTION: u32 = 128 * 1024;
+/// Bytes that a thread reads and hashes at a time, divided among its pieces: it should stay in the cache next to the core.
+const PORTIONS: u32 = 256 * 1024;
 /// How often progress is told at least.
 const TELL: Duration = Duration::from_millis(50);
 
@@ -38,7 +38,7 @@ pub(crate) type Fault = (usize, io::Error);
 /// The owner of the progress function wants no more.
 pub(crate) struct Cancelled;
 
-/// Hashes all pieces on as many threads as there are cores. Memory is two portions a thread. `piece` is told of each piece, in any order, and
+/// Hashes all pieces on as many threads as there are cores. Memory is 256 KiB a thread. `piece` is told of each piece, in any order, and
 /// `progress` of the bytes hashed so far; either ends the work by breaking.
 pub(crate) fn hash_all(
     plan: &Plan<'_>,
@@ -46,16 +46,20 @@ pub(crate) fn hash_all(
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<(), Cancelled> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = plan.geometry.piece_count();
+    // Few pieces are shared out among the threads rather than hashed on one.
+    let most = count.div_ceil(u32::try_from(threads).unwrap_or(u32::MAX)).max(1);
+    let lanes = u32::try_from(lanes()).unwrap_or(1).min(most);
     let (next, done, stop) = (AtomicU32::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let (sender, results) = mpsc::sync_channel(threads.saturating_mul(4));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (sender, next, done, stop) = (sender.clone(), &next, &done, &stop);
             scope.spawn(move || {
-                let mut worker = Worker::new(plan, done, stop);
+                let mut worker = Worker::new(plan, done, stop, lanes);
                 loop {
-                    let first = next.fetch_add(2, Ordering::Relaxed);
-                    if first >= plan.geometry.piece_count() || stop.load(Ordering::Relaxed) {
+                    let first = next.fetch_add(lanes, Ordering::Relaxed);
+                    if first >= count || stop.load(Ordering::Relaxed) {
                         return;
                     }
                     for result in worker.hash(first) {
@@ -88,11 +92,13 @@ struct Worker<'a, 'p> {
     plan: &'a Plan<'p>,
     done: &'a AtomicU64,
     stop: &'a AtomicBool,
-    lanes: [Lane; 2],
+    lanes: Vec<Lane>,
+    /// Bytes of each piece that are read at a time; a whole number of leaves.
+    portion: u32,
     leaves: Vec<Sha256Hash>,
 }
 
-/// One of the two pieces that are being hashed.
+/// One of the pieces that are being hashed.
 #[derive(Default)]
 struct Lane {
     buf: Vec<u8>,
@@ -107,44 +113,44 @@ struct Lane {
 }
 
 impl<'a, 'p> Worker<'a, 'p> {
-    fn new(plan: &'a Plan<'p>, done: &'a AtomicU64, stop: &'a AtomicBool) -> Self {
-        Self { plan, done, stop, lanes: Default::default(), leaves: Vec::new() }
+    fn new(plan: &'a Plan<'p>, done: &'a AtomicU64, stop: &'a AtomicBool, lanes: u32) -> Self {
+        let portion = (PORTIONS / lanes.max(1)).next_multiple_of(LEAF_LEN);
+        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        Self { plan, done, stop, lanes, portion, leaves: Vec::new() }
     }
 
-    /// Hashes a piece and the one after it.
+    /// Hashes a piece and those after it, one in each lane.
     fn hash(&mut self, first: u32) -> Vec<(PieceIndex, Result<Digest, Fault>)> {
-        let Self { plan, done, stop, lanes, leaves } = self;
-        let pieces = [PieceIndex(first), PieceIndex(first.saturating_add(1))];
-        for (lane, piece) in lanes.iter_mut().zip(pieces) {
-            lane.begin(plan, piece);
-        }
-        let [one, other] = lanes;
-        let mut sums = Sha1Pair::new();
+        let Self { plan, done, stop, lanes, portion, leaves } = self;
+        let pieces = (first..plan.geometry.piece_count()).map(PieceIndex);
+        let count = lanes.iter_mut().zip(pieces.clone()).map(|(lane, piece)| lane.begin(plan, piece)).count();
+        let lanes = lanes.get_mut(..count).unwrap_or_default();
+        let length = lanes.iter().map(|lane| lane.length).max().unwrap_or(0);
+        let (with_v1, with_v2) = (plan.version != Version::V2, plan.version != Version::V1);
+        let mut sums = Sha1Lanes::new(if with_v1 { count } else { 0 });
         let mut at = 0;
-        while at < one.length.max(other.length) && !stop.load(Ordering::Relaxed) {
-            one.read(plan, at);
-            other.read(plan, at);
-            done.fetch_add((one.buf.len() as u64).saturating_add(other.buf.len() as u64), Ordering::Relaxed);
-            if plan.version != Version::V2 {
-                sums.update(&one.buf, &other.buf);
+        while at < length && !stop.load(Ordering::Relaxed) {
+            for lane in &mut *lanes {
+                lane.read(plan, at, *portion);
+                done.fetch_add(lane.buf.len() as u64, Ordering::Relaxed);
             }
-            if plan.version != Version::V1 {
+            if with_v1 {
+                sums.update(&lanes.iter().map(|lane| lane.buf.as_slice()).collect::<Vec<_>>());
+            }
+            if with_v2 {
                 leaves.clear();
-                let (first, second) = (one.own_part(at), other.own_part(at));
-                let count = first.len().div_ceil(LEAF_LEN as usize);
-                let parts = first.chunks(LEAF_LEN as usize).chain(second.chunks(LEAF_LEN as usize));
-                sha256_each(parts, leaves);
-                other.leaves.extend(leaves.drain(count.min(leaves.len())..));
-                one.leaves.append(leaves);
+                sha256_each(lanes.iter().flat_map(|lane| lane.own_leaves(at)), leaves);
+                let mut found = leaves.drain(..);
+                for lane in &mut *lanes {
+                    let count = lane.own_leaves(at).len();
+                    lane.leaves.extend(found.by_ref().take(count));
+                }
             }
-            at = at.saturating_add(PORTION);
+            at = at.saturating_add(*portion);
         }
-        let (first, second) = sums.finish();
-        let mut results = vec![(pieces[0], one.finish(plan, first))];
-        if pieces[1].0 < plan.geometry.piece_count() {
-            results.push((pieces[1], other.finish(plan, second)));
-        }
-        results
+        let sums = sums.finish().into_iter().map(Some).chain(std::iter::repeat(None));
+        let results = pieces.zip(lanes).zip(sums);
+        results.map(|((piece, lane), sha1)| (piece, lane.finish(plan, sha1))).collect()
     }
 }
 
@@ -163,8 +169,8 @@ impl Lane {
     }
 
     /// Reads the portion at `at` of the piece; it is empty behind the end.
-    fn read(&mut self, plan: &Plan<'_>, at: u32) {
-        let length = self.length.saturating_sub(at).min(PORTION);
+    fn read(&mut self, plan: &Plan<'_>, at: u32, portion: u32) {
+        let length = self.length.saturating_sub(at).min(portion);
         self.buf.resize(length as usize, 0);
         if self.fault.is_some() {
             return;
@@ -195,20 +201,17 @@ impl Lane {
         }
     }
 
-    /// What of the portion at `at` belongs to the file.
-    fn own_part(&self, at: u32) -> &[u8] {
+    /// The leaves of what belongs to the file in the portion at `at`.
+    fn own_leaves(&self, at: u32) -> std::slice::Chunks<'_, u8> {
         let length = (self.own.saturating_sub(at) as usize).min(self.buf.len());
-        self.buf.get(..length).unwrap_or_default()
+        self.buf.get(..length).unwrap_or_default().chunks(LEAF_LEN as usize)
     }
 
-    fn finish(&mut self, plan: &Plan<'_>, sha1: Sha1Hash) -> Result<Digest, Fault> {
+    fn finish(&mut self, plan: &Plan<'_>, sha1: Option<Sha1Hash>) -> Result<Digest, Fault> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
         let root = || merkle::root(self.leaves.iter().copied(), 0, self.height);
-        Ok(Digest {
-            sha1: (plan.version != Version::V2).then_some(sha1),
-            root: (plan.version != Version::V1).then(root),
-        })
+        Ok(Digest { sha1, root: (plan.version != Version::V1).then(root) })
     }
 }

@@ -41,7 +41,7 @@ fn put(
     digests: bool,
 ) -> Result<DiskOutcome, StorageError> {
     let mut verifier = PieceVerifier::new(expected);
-    data.iter().for_each(|bytes| verifier.update(bytes));
+    verifier.update_all(data);
     let blocks = || data.iter().map(|bytes| sha1(bytes)).collect();
     if !verifier.finish() {
         return Ok(DiskOutcome::Mismatch { blocks: blocks() });

@@ -168,6 +168,24 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn b1_nesting_in_an_extended_handshake_costs_no_stack() {
+        let work = || {
+            for depth in [1_000, 100_000, 1_000_000] {
+                for (open, close) in [("l", "e"), ("d1:a", "e"), ("d1:al", "ee")] {
+                    for input in [
+                        open.repeat(depth) + &close.repeat(depth),
+                        open.repeat(depth),
+                        format!("d1:m{}", open.repeat(depth)),
+                    ] {
+                        assert!(ExtendedHandshake::decode(input.as_bytes()).is_err());
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(64 * 1024).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn what_is_encoded_decodes() {
         let local = LocalInfo {
             listen_port: Some(6881),

@@ -138,12 +138,17 @@ fn both_read(ours: &Reading, theirs: &Reading) -> Result<BTreeSet<Class>, String
         classes.insert(Class::Padding);
     }
     same("the number of files", ours.files.len() == shown.len())?;
+    // Of torrents in which files share a root, libtorrent does not write the layers again.
+    let mut roots = BTreeSet::new();
+    let shared = ours.files.iter().any(|file| !file.layer.is_empty() && !roots.insert(&file.root));
+    same("whether layers are told", shared || roots.is_empty() || !theirs.untold_layers)?;
     for (number, (here, there)) in ours.files.iter().zip(&shown).enumerate() {
         let same = |what: &str, is_same| same(&format!("{what} of file {number}"), is_same);
         same("the offset", here.offset == there.offset)?;
         same("the size", here.size == there.size)?;
         same("being padding", here.pad == there.pad)?;
         same("the pieces root", here.root == there.root)?;
+        same("the piece layer", here.layer == there.layer || theirs.untold_layers)?;
         // Padding is never written, so its name does not matter.
         if here.path != there.path && !here.pad {
             let found = names::explain(here, there, &shown);
@@ -171,18 +176,16 @@ fn fills_gaps(ours: &Reading, shown: &[File]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the file that the two halves of a hybrid call differently has no bytes, or a name that was
-/// repaired, or is the only one.
+/// Whether the file that the two halves of a hybrid call differently has no bytes, or a name that was repaired.
 fn differs_in_little(error: &str, theirs: &Reading) -> bool {
     let digits = error.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
     let number = digits.and_then(|digits| digits.parse::<usize>().ok());
     let file = number.and_then(|number| theirs.files.iter().filter(|file| !file.pad).nth(number));
-    file.is_some_and(|file| file.size == 0 || file.path.contains('_') || !file.path.contains('/'))
+    file.is_some_and(|file| file.size == 0 || file.path.contains('_'))
 }
 
-/// Whether a link leads nowhere here and there somewhere because `..` and the like are left out, to itself, to a directory that holds it, to another link, to padding, or to a directory of
-/// these; or is none
-/// there; or leads to what is called otherwise there.
+/// Whether a link leads nowhere here and there somewhere because `..` and the like are left out, to itself, to a directory that holds it, to another
+/// link, to padding, or to a directory of these; or is none there; or leads to what is called otherwise there.
 fn is_other_link(here: &File, there: &File, ours: &Reading, shown: &[File]) -> bool {
     let below = |file: &File| file.path.split_once('/').map_or(String::new(), |(_, below)| below.to_owned());
     let holds = |directory: &str, path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
@@ -234,6 +237,9 @@ mod tests {
         assert!(compare(&ours, &torrent("2", 2)).is_err());
         let mut other = ours.clone();
         other.files[0].root = "00".to_owned();
+        assert!(compare(&ours, &other).is_err());
+        let mut other = ours.clone();
+        other.files[0].layer = "00".to_owned();
         assert!(compare(&ours, &other).is_err());
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn explain(ours: &File, theirs: &File, all: &[File]) -> BTreeSet<Clas
         let portable = portable(there);
         if *here == portable {
             classes.insert(Class::WindowsNames);
-        } else if here.len() > 120 && start(here) == start(&portable) {
+        } else if here.len() > CUT_FROM && start(here) == start(&portable) {
             classes.insert(Class::LongNames);
         } else if portable_unnumbered(here) == portable_unnumbered(there) {
             match numbering(theirs, there, all) {
@@ -56,19 +56,38 @@ fn numbering(theirs: &File, name: &str, all: &[File]) -> Option<Class> {
         let path = unnumbered(path);
         !path.eq_ignore_ascii_case(&own) && fold(&path) == fold(&own)
     };
+    let odd = is_odd(&theirs.path);
+    let is_one_on_windows = |path: &str| {
+        let (path, own) = (below(path), below(&theirs.path));
+        path != own && (odd || is_odd(path)) && fold(&portable_path(path)) == fold(&portable_path(own))
+    };
     if same > 1 {
         Some(Class::TakenNumbers)
     } else if others().chain(directories()).any(is_other_case) {
         Some(Class::Case)
     } else if name.rsplit('.').next().is_some_and(|extension| extension.len() > 100) {
         Some(Class::LongNames)
-    } else if others().any(|path| components(path).iter().any(|name| portable(name) != *name)) {
+    } else if others().chain(directories()).any(is_one_on_windows) {
         Some(Class::WindowsNames)
     } else {
         // What comes after a number that is taken is numbered on.
         let distinct = others().map(str::to_ascii_lowercase).collect::<BTreeSet<_>>().len();
         (distinct < all.len()).then_some(Class::TakenNumbers)
     }
+}
+
+/// The path without the name of the torrent.
+fn below(path: &str) -> &str {
+    path.split_once('/').map_or("", |(_, below)| below)
+}
+
+fn is_odd(path: &str) -> bool {
+    components(path).iter().any(|name| portable(name) != *name)
+}
+
+/// The path as Windows takes it, without numbers.
+fn portable_path(path: &str) -> String {
+    components(path).into_iter().map(portable_unnumbered).collect::<Vec<_>>().join("/")
 }
 
 /// The name as Windows takes it, without numbers.
@@ -109,6 +128,9 @@ fn is_hash(name: &str) -> bool {
 fn start(name: &str) -> String {
     unnumbered(name).chars().take(40).collect()
 }
+
+/// Bytes of the shortest name of which one side cuts something: the extension, when it gives a number.
+const CUT_FROM: usize = 120;
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,14 @@ pub(super) struct Reading {
     pub(super) canonical: bool,
     /// Whether links have targets with components that are no names, such as `..`; only we tell.
     pub(super) odd_links: bool,
+    /// Whether piece layers could not be told; only the other side says so.
+    pub(super) untold_layers: bool,
+    pub(super) name: String,
+    pub(super) private: bool,
+    pub(super) comment: String,
+    /// Tiers of addresses.
+    pub(super) trackers: Vec<Vec<String>>,
+    pub(super) web_seeds: Vec<String>,
     pub(super) files: Vec<File>,
 }
 
@@ -34,6 +42,8 @@ pub(super) struct File {
     pub(super) target: String,
     /// The pieces root in hexadecimal, empty if there is none.
     pub(super) root: String,
+    /// The SHA-256 of the piece layer in hexadecimal, empty if there is none.
+    pub(super) layer: String,
 }
 
 impl Reading {
@@ -42,6 +52,8 @@ impl Reading {
             return Ok(Self { error: Some(error.to_owned()), ..Self::default() });
         }
         let flag = |name| value.get(name).and_then(Value::as_bool).unwrap_or_default();
+        let plain = |name| self::name(value.get(name).and_then(Value::as_str).unwrap_or_default());
+        let items = |list: &Value| list.as_array().into_iter().flatten().filter_map(Value::as_str).map(name).collect();
         let files = value.get("files").and_then(Value::as_array).ok_or("no files")?;
         Ok(Self {
             error: None,
@@ -51,6 +63,12 @@ impl Reading {
             root_hash: flag("root_hash"),
             canonical: flag("canonical"),
             odd_links: flag("odd_links"),
+            untold_layers: flag("untold_layers"),
+            name: plain("name"),
+            private: flag("private"),
+            comment: plain("comment"),
+            trackers: value.get("trackers").and_then(Value::as_array).into_iter().flatten().map(items).collect(),
+            web_seeds: value.get("web_seeds").map(items).unwrap_or_default(),
             files: files.iter().map(File::parse).collect::<Result<_, _>>()?,
         })
     }
@@ -74,6 +92,7 @@ impl File {
             link: flag("link")?,
             target: name(&text(value, "target")?),
             root: text(value, "root")?,
+            layer: text(value, "layer")?,
         })
     }
 }
@@ -101,7 +120,7 @@ mod tests {
     fn refusals_and_files_are_read() {
         let parse = |text: &str| Reading::parse(&serde_json::from_str(text).unwrap());
         assert_eq!(parse(r#"{"error":"why"}"#).unwrap().error.as_deref(), Some("why"));
-        let file = r#"{"path":"c3a9","offset":1,"size":2,"pad":false,"link":true,"target":"61","root":""}"#;
+        let file = r#"{"path":"c3a9","offset":1,"size":2,"pad":false,"link":true,"target":"61","root":"","layer":""}"#;
         let torrent = format!(r#"{{"v1":"","v2":"00","piece_length":3,"files":[{file}]}}"#);
         let read = parse(&torrent).unwrap();
         assert!(read.is_v2_alone() && read.files[0].link);

@@ -24,6 +24,7 @@ fn errors_tell_kind_and_offset() {
         (b"4:abc", StringBeyondInput, 0),
         (b"99999999999999999999999:", StringBeyondInput, 0),
         (b"18446744073709551617:a", StringBeyondInput, 0),
+        (b"99999999999x", StringBeyondInput, 0),
         (b"3abc", UnexpectedByte(b'a'), 1),
         (b"l0", UnexpectedEnd, 2),
         (b"-1:a", UnexpectedByte(b'-'), 0),
@@ -87,6 +88,47 @@ fn faults_are_told_with_their_offsets_and_strict_limits_make_them_errors() {
             assert_eq!(found.iter().collect::<Vec<_>>(), inside, "{}", longer.escape_ascii());
         }
     }
+}
+
+/// Eight bytes are looked at at once; what is no digit must not pass for one, wherever it is among them.
+#[test]
+fn no_byte_but_a_digit_is_one() {
+    for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+        for (length, at) in (1..=9).flat_map(|length| (0..length).map(move |at| (length, at))) {
+            let mut digits = *b"123456789";
+            digits[at] = byte;
+            let input = [&b"li"[..], &digits[..length], b"e10:aaaaaaaaaae"].concat();
+            let expected = match (at, byte, length) {
+                (0, b'-', 2..) => None,
+                (0, b'-', _) => Some((ErrorKind::UnexpectedByte(b'e'), 3)),
+                // The number ends there, and what follows has to be a value.
+                (1.., b'e', _) => continue,
+                _ => Some((ErrorKind::UnexpectedByte(byte), at + 2)),
+            };
+            assert_eq!(fault(&input), expected, "{}", input.escape_ascii());
+        }
+    }
+    for digits in 1..=9 {
+        let number = &b"123456789"[..digits];
+        let input = [&b"li"[..], number, b"e10:aaaaaaaaaae"].concat();
+        let document = decode(&input, &DecodeLimits::strict()).unwrap();
+        let items: Vec<_> = document.root().as_list().unwrap().iter().map(|it| it.as_int()).collect();
+        assert_eq!(items, [core::str::from_utf8(number).unwrap().parse().ok(), None]);
+    }
+}
+
+#[test]
+fn a_document_tells_about_itself() {
+    let mut tape = Tape::new();
+    let document = tape.decode_prefix(b"d1:bi1e1:a2:\xc3\xa4e rest", &DecodeLimits::default()).unwrap();
+    assert_eq!((document.end(), document.is_canonical()), (15, false));
+    assert!(document.faults().contains(ErrorKind::UnsortedKeys));
+    assert_eq!(document.root().get(b"a").unwrap().as_str(), Some("\u{e4}"));
+    assert_eq!(format!("{:?}", document.root()), "Value(Dict at 0)");
+    let document = tape.decode(b"l1:\xff1:xe", &DecodeLimits::default()).unwrap();
+    assert!(document.is_canonical());
+    let texts: Vec<_> = document.root().as_list().unwrap().iter().map(|it| it.as_str()).collect();
+    assert_eq!(texts, [None, Some("x")]);
 }
 
 #[test]

@@ -53,6 +53,40 @@ fn integers_keep_to_the_type_that_is_asked_for() {
     assert!(to_bytes(&1.5_f64).is_err() && to_bytes(&()).is_err() && to_bytes(&None::<u8>).is_err());
 }
 
+/// What is passed over is checked all the same, at every level and after every level.
+#[test]
+fn what_is_passed_over_is_checked() {
+    use ErrorKind::{KeyNotString, MissingValue, UnexpectedByte};
+    #[derive(Deserialize, PartialEq, Debug)]
+    struct Last {
+        z: u8,
+    }
+    let read = |inside: &[u8]| from_bytes::<Last>(&[b"d1:a", inside, b"1:zi7ee"].concat());
+    for sound in [
+        &b"i1e"[..],
+        b"d1:bd1:ci1e1:dlee1:ei2ee",
+        b"lld1:ali1eeed1:bi1eeee",
+        b"d1:ald1:bi1eee1:cd1:di1eee",
+        b"le",
+        b"de",
+    ] {
+        assert_eq!(read(sound), Ok(Last { z: 7 }), "{}", sound.escape_ascii());
+    }
+    let broken: [(&[u8], ErrorKind, usize); 6] = [
+        (b"d1:bd1:ci1eei1ei2ee", KeyNotString, 16),
+        (b"d1:bli1eei1ei2ee", KeyNotString, 13),
+        (b"d1:be", MissingValue, 8),
+        (b"ld1:bi1e1:cee", MissingValue, 15),
+        (b"lxe", UnexpectedByte(b'x'), 5),
+        (b"d1:bd1:ci1ee1:de", MissingValue, 19),
+    ];
+    for (inside, kind, offset) in broken {
+        let error = read(inside).unwrap_err();
+        let SerdeError::Syntax(found) = error else { panic!("{error}") };
+        assert_eq!((found.kind(), found.offset()), (kind, offset), "{}", inside.escape_ascii());
+    }
+}
+
 #[test]
 fn strings_are_borrowed_or_read_byte_by_byte() {
     let input = b"3:abc".to_vec();

@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use unchoke_bencode::{DecodeLimits, decode, encode};
-use unchoke_core::{Bitfield, InfoHashes, PieceIndex};
+use unchoke_core::hash::Sha1;
+use unchoke_core::{Bitfield, InfoHashes, PieceIndex, Sha1Hash};
 
 /// The folder of state files inside a store's folder. No torrent may be called so.
 pub(super) const FOLDER: &str = ".unchoke";
@@ -85,10 +86,13 @@ impl StateFiles {
     fn parse(&self, bytes: &[u8]) -> Option<(Bitfield, Vec<Option<Stamp>>)> {
         let document = decode(bytes, &DecodeLimits::default()).ok()?;
         let fields = document.root().as_dict()?;
-        let ours = fields.get(b"info-hash")?.as_bytes()? == self.info_hash;
-        let pieces = fields.get(b"pieces")?.as_bytes()?;
-        let pieces = Bitfield::from_bytes(pieces, self.pieces).ok().filter(|_| ours)?;
-        let stamps = fields.get(b"files").and_then(|value| value.as_bytes()).unwrap_or_default();
+        let field = |key| fields.get(key)?.as_bytes();
+        let (info_hash, pieces) = (field(b"info-hash")?, field(b"pieces")?);
+        let stamps = field(b"files").unwrap_or_default();
+        if info_hash != self.info_hash || field(b"sha1")? != checksum(stamps, info_hash, pieces).as_bytes() {
+            return None;
+        }
+        let pieces = Bitfield::from_bytes(pieces, self.pieces).ok()?;
         let mut stamps: Vec<Option<Stamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
         stamps.resize(self.files, None);
         Some((pieces, stamps))
@@ -138,14 +142,7 @@ impl StateFiles {
     /// keeps the files that are marked.
     pub(super) fn save(&mut self, pieces: &Bitfield, since: &Bitfield, stamps: &Stamps) -> io::Result<()> {
         let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
-        let bytes = encode(|value| {
-            value.dict(|fields| {
-                fields.bytes("files", &files);
-                fields.bytes("info-hash", &self.info_hash);
-                fields.bytes("pieces", pieces.to_bytes());
-            })
-        });
-        self.replace(&self.resume, &bytes)?;
+        self.replace(&self.resume, &self.resume_data(&files, pieces))?;
         self.appending = None;
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
@@ -155,6 +152,18 @@ impl StateFiles {
             entries.extend(entry(piece.0, MARK));
         }
         self.replace(&self.journal, &entries)
+    }
+
+    fn resume_data(&self, files: &[u8], pieces: &Bitfield) -> Vec<u8> {
+        let pieces = pieces.to_bytes();
+        encode(|value| {
+            value.dict(|fields| {
+                fields.bytes("files", files);
+                fields.bytes("info-hash", &self.info_hash);
+                fields.bytes("pieces", &pieces);
+                fields.bytes("sha1", checksum(files, &self.info_hash, &pieces).as_bytes());
+            })
+        })
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -167,6 +176,13 @@ impl StateFiles {
         // The rename is durable once the folder is. Windows cannot open folders and needs no such thing.
         if cfg!(unix) { File::open(&folder)?.sync_all() } else { Ok(()) }
     }
+}
+
+/// Tells resume data that a disk has changed: pieces that it names are not hashed again.
+fn checksum(files: &[u8], info_hash: &[u8], pieces: &[u8]) -> Sha1Hash {
+    let mut hasher = Sha1::new();
+    [files, info_hash, pieces].into_iter().for_each(|field| hasher.update(field));
+    hasher.finish()
 }
 
 /// An entry of the journal: a number, and the same in disguise.
@@ -237,5 +253,53 @@ mod tests {
         assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
         let other = StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200, 3);
         assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
+    }
+
+    #[test]
+    fn b18_resume_data_that_is_damaged_or_of_another_torrent_counts_as_none() {
+        let state = files(Path::new(""));
+        let mut durable = Bitfield::new(100);
+        for piece in [3, 64, 99] {
+            durable.insert(PieceIndex(piece));
+        }
+        let stamps: Vec<u8> =
+            [Some(Stamp { length: 7, modified: -5 }), None, None].iter().flat_map(write_stamp).collect();
+        let whole = state.resume_data(&stamps, &durable);
+        let sound = state.parse(&whole);
+        assert!(sound.as_ref().is_some_and(|(pieces, stamps)| *pieces == durable && stamps.len() == 3));
+        for at in 0..whole.len() {
+            assert_eq!(state.parse(&whole[..at]), None);
+            for bit in 0..8 {
+                let mut changed = whole.clone();
+                changed[at] ^= 1 << bit;
+                assert_eq!(state.parse(&changed), None, "bit {bit} of byte {at}");
+            }
+        }
+        let other = |pieces, files, of: &[u8]| StateFiles::new(Path::new(""), &InfoHashes::v1(sha1(of)), pieces, files);
+        for other in [other(200, 3, b"t"), other(10, 3, b"t"), other(0, 3, b"t"), other(100, 3, b"u")] {
+            assert_eq!(other.parse(&whole), None);
+        }
+        // What is known of files that are not there is nothing, and of files that are not named, too.
+        assert_eq!(other(100, 1, b"t").parse(&whole).map(|(_, stamps)| stamps.len()), Some(1));
+        assert_eq!(other(100, 9, b"t").parse(&whole).map(|(_, stamps)| stamps.len()), Some(9));
+    }
+
+    #[test]
+    fn b18_a_damaged_journal_names_nothing_more() {
+        let state = files(Path::new(""));
+        let whole: Vec<u8> = [entry(3, MARK), entry(2, FILE_MARK), entry(99, MARK)].concat();
+        let (pieces, marked) = state.entries(&whole);
+        assert_eq!((pieces.count(), marked.len()), (2, 1));
+        for at in 0..whole.len() * 8 {
+            let mut changed = whole.clone();
+            changed[at / 8] ^= 1 << (at % 8);
+            let (fewer, fewer_marked) = state.entries(&changed);
+            assert!(fewer.iter().all(|piece| pieces.contains(piece)) && fewer_marked.is_subset(&marked), "bit {at}");
+            assert_eq!(fewer.count() as usize + fewer_marked.len(), 2);
+        }
+        // A number beyond the torrent names no piece.
+        assert_eq!(state.entries(&entry(100, MARK)).0.count(), 0);
+        assert_eq!(state.entries(&entry(u32::MAX, MARK)).0.count(), 0);
+        assert_eq!(state.entries(&[0; 4096]), (Bitfield::new(100), BTreeSet::new()));
     }
 }

@@ -190,6 +190,24 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn b1_nesting_in_the_answer_of_a_tracker_costs_no_stack() {
+        let work = || {
+            for depth in [1_000, 100_000, 1_000_000] {
+                for (open, close) in [("l", "e"), ("d1:a", "e"), ("d1:al", "ee")] {
+                    for input in [
+                        open.repeat(depth) + &close.repeat(depth),
+                        open.repeat(depth),
+                        format!("d5:peers{}", open.repeat(depth)),
+                    ] {
+                        assert!(read_announce(input.as_bytes()).is_err() && read_scrape(input.as_bytes()).is_err());
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(64 * 1024).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn answers_in_all_forms_are_read() {
         let peers = |body: &[u8]| read_announce(body).unwrap().peers;
         let wanted: Vec<SocketAddr> = vec!["1.2.3.4:258".parse().unwrap()];

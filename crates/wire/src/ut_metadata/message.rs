@@ -85,6 +85,24 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn b1_nesting_in_a_metadata_message_costs_no_stack() {
+        let work = || {
+            for depth in [1_000, 100_000, 1_000_000] {
+                for (open, close) in [("l", "e"), ("d1:a", "e"), ("d1:al", "ee")] {
+                    for input in [
+                        open.repeat(depth) + &close.repeat(depth),
+                        open.repeat(depth),
+                        format!("d8:msg_type{}", open.repeat(depth)),
+                    ] {
+                        assert!(decode(&input.into()).is_err());
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(64 * 1024).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn messages_look_like_those_of_the_bep() {
         assert_eq!(&encode_request(0)[..], b"d8:msg_typei0e5:piecei0ee");
         assert_eq!(&encode_data(0, 34_256, b"xx")[..], b"d8:msg_typei1e5:piecei0e10:total_sizei34256eexx");

@@ -1,4 +1,4 @@
-//! The rounds with the SHA instructions of x86-64 (FIPS 180-4, section 6), for two messages in turn.
+//! The rounds of FIPS 180-4, section 6, on x86-64: with SHA instructions for two messages in turn, with AVX2 for eight side by side.
 #![expect(unsafe_code, reason = "the instructions are only there on some CPUs, and loads take pointers")]
 #![expect(
     clippy::indexing_slicing,
@@ -8,6 +8,7 @@
 #![expect(clippy::needless_range_loop, reason = "a loop over lanes works on several arrays")]
 
 use super::BLOCK;
+use super::avx2::{self, CONSTANTS};
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_loadu_si128, _mm_set_epi32, _mm_set_epi64x,
@@ -16,16 +17,16 @@ use std::arch::x86_64::{
     _mm_xor_si128,
 };
 
-/// Whether this CPU has what the functions here need.
-pub(super) fn is_accelerated() -> bool {
+/// Whether this CPU has what [`sha1_pair`] and [`sha256_pair`] need.
+pub(super) fn has_sha() -> bool {
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
 }
 
 macro_rules! compress {
     ($name:ident, $rounds:ident, $words:literal) => {
-        /// Takes as many blocks of both messages as both have, then the rest of either. A no-op where [`is_accelerated`] is false.
+        /// Takes as many blocks of both messages as both have, then the rest of either. A no-op where [`has_sha`] is false.
         pub(super) fn $name([one, other]: [&mut [u32; $words]; 2], [ones, others]: [&[[u8; BLOCK]]; 2]) {
-            if !is_accelerated() {
+            if !has_sha() {
                 return;
             }
             let both = ones.len().min(others.len());
@@ -33,7 +34,7 @@ macro_rules! compress {
             let (others, more_others) = others.split_at(both);
             let mut states = [*one, *other];
             let (mut alone_one, mut alone_other);
-            // SAFETY: `is_accelerated` has found every feature that `$rounds` is compiled for.
+            // SAFETY: `has_sha` has found every feature that `$rounds` is compiled for.
             unsafe {
                 $rounds(&mut states, [ones, others]);
                 (alone_one, alone_other) = ([states[0]], [states[1]]);
@@ -46,8 +47,28 @@ macro_rules! compress {
     };
 }
 
-compress!(compress_sha1, sha1_rounds, 5);
-compress!(compress_sha256, sha256_rounds, 8);
+compress!(sha1_pair, sha1_rounds, 5);
+compress!(sha256_pair, sha256_rounds, 8);
+
+/// Whether this CPU has what [`sha1_eight`] and [`sha256_eight`] need.
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+}
+
+macro_rules! eight {
+    ($name:ident, $rounds:path, $words:literal) => {
+        /// Takes as many blocks of each message as the shortest run has. A no-op where [`has_avx2`] is false.
+        pub(super) fn $name(states: &mut [[u32; $words]; 8], blocks: [&[[u8; BLOCK]]; 8]) {
+            if has_avx2() {
+                // SAFETY: `has_avx2` has found the one feature that `$rounds` is compiled for.
+                unsafe { $rounds(states, blocks) }
+            }
+        }
+    };
+}
+
+eight!(sha1_eight, avx2::sha1, 5);
+eight!(sha256_eight, avx2::sha256, 8);
 
 /// A quarter of a block.
 #[target_feature(enable = "sse2")]
@@ -156,7 +177,7 @@ fn sha256_rounds<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[[u8; BLO
         // Four rounds of each message in turn.
         macro_rules! four {
             ($($group:literal)*) => {$(
-                let [k0, k1, k2, k3] = CONSTANTS[$group].map(|word: u32| word as i32);
+                let [k0, k1, k2, k3] = CONSTANTS.as_chunks::<4>().0[$group].map(|word: u32| word as i32);
                 let constants = _mm_set_epi32(k3, k2, k1, k0);
                 for lane in 0..N {
                     let words = &mut words[lane];
@@ -191,23 +212,3 @@ fn sha256_rounds<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[[u8; BLO
         ];
     }
 }
-
-/// The first 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, section 4.2.2).
-const CONSTANTS: [[u32; 4]; 16] = [
-    [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
-    [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
-    [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3],
-    [0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174],
-    [0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc],
-    [0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da],
-    [0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7],
-    [0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967],
-    [0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13],
-    [0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85],
-    [0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3],
-    [0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070],
-    [0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5],
-    [0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3],
-    [0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208],
-    [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2],
-];
