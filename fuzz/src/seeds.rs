@@ -46,7 +46,9 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
     let nodes: Vec<u8> =
         (1..9).flat_map(|number| [[number; 20].as_slice(), &[40, number, 1, 1, 26, 225]].concat()).collect();
     let mut reply = krpc::Reply::new(id);
-    (reply.nodes, reply.token, reply.values) = (Some(&nodes), Some(b"tokentok"), Some(krpc::Values::new(b"6:abcdef")));
+    reply.nodes = Some(&nodes);
+    reply.token = Some(b"tokentok");
+    reply.values = Some(krpc::Values::new(b"6:abcdef"));
     let reply = message(krpc::Body::Reply(reply));
     let get_peers = query(krpc::Method::GetPeers { info_hash: target, scrape: true, no_seed: false });
     let framed = |who: u8, datagram: &[u8]| {
