@@ -65,11 +65,9 @@ impl Tables {
     }
 
     /// Whether this node has answered us and not failed since.
-    pub(crate) fn knows(&self, address: SocketAddr) -> bool {
-        fn known<E: Family>(tables: &Tables, address: SocketAddr) -> bool {
-            E::new(address).is_some_and(|endpoint| E::table(tables).verified().any(|node| node.endpoint == endpoint))
-        }
-        known::<V4>(self, address) || known::<V6>(self, address)
+    pub(crate) fn knows(&self, id: Id, address: SocketAddr) -> bool {
+        V4::new(address).is_some_and(|endpoint| self.v4.knows(id, endpoint))
+            || V6::new(address).is_some_and(|endpoint| self.v6.knows(id, endpoint))
     }
 
     /// A node has answered a query of ours.

@@ -226,7 +226,7 @@ impl Node {
 
     fn handle_query(&mut self, now: Instant, from: SocketAddr, transaction: &[u8], query: &Query<'_>, size: usize) {
         self.health.queries_in = self.health.queries_in.saturating_add(1);
-        self.health.is_reachable |= !self.queries.is_asked(from) && !self.tables.knows(from);
+        self.health.is_reachable |= !self.queries.is_asked(from) && !self.tables.knows(query.id, from);
         if self.config.read_only {
             return;
         }

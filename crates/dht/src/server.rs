@@ -130,7 +130,7 @@ impl Server {
     ) -> (usize, Afterwards) {
         let Queries { rng, outbox, .. } = queries;
         let Asked { now, from, query, size, .. } = asked;
-        let is_proven = self.proven.contains(&from) || tables.knows(from);
+        let is_proven = tables.knows(query.id, from) || self.proven.contains(&from);
         let budget = if is_proven { config.max_reply } else { size.saturating_mul(AMPLIFICATION) };
         let mut room = Room { left: budget.saturating_sub(ENVELOPE).saturating_sub(asked.transaction.len()) };
         let own = tables.own(from);

@@ -7,7 +7,7 @@
 //! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
 
 use crate::endpoint::Endpoint;
-use crate::id::Id;
+use crate::id::{Distance, Id};
 use crate::secure::is_secure;
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,15 @@ impl<E: Endpoint> Table<E> {
         self.buckets.iter().any(|bucket| !bucket.spares.is_empty())
     }
 
+    /// Whether this node has answered and not failed since.
+    pub(crate) fn knows(&self, id: Id, endpoint: E) -> bool {
+        let bucket = self.number(id).and_then(|number| self.buckets.get(number));
+        bucket.is_some_and(|bucket| {
+            let mut all = bucket.live.iter().chain(&bucket.spares);
+            all.any(|node| node.id == id && node.endpoint == endpoint && node.verified && node.failures == 0)
+        })
+    }
+
     /// Live nodes that have not failed since they answered.
     pub(crate) fn good(&self) -> impl Iterator<Item = &Node<E>> {
         self.buckets.iter().flat_map(|bucket| &bucket.live).filter(|node| node.failures == 0)
@@ -163,8 +172,13 @@ impl<E: Endpoint> Table<E> {
             known.heard = heard;
             return;
         }
-        let all = self.buckets.iter().flat_map(|bucket| bucket.live.iter().chain(&bucket.spares));
-        if all.clone().any(|known| known.endpoint.host() == endpoint.host() || known.id == id) {
+        let capacity = self.capacity(number);
+        let is_full = |bucket: &Bucket<E>| bucket.live.len() >= capacity && !bucket.spares.is_empty();
+        if self.buckets.get(number).is_some_and(is_full) || self.limits.spares == 0 {
+            return;
+        }
+        let mut all = self.buckets.iter().flat_map(|bucket| bucket.live.iter().chain(&bucket.spares));
+        if all.any(|known| known.endpoint.host() == endpoint.host() || known.id == id) {
             return;
         }
         let node = Node { id, endpoint, rtt: u16::MAX, failures: 0, verified: false, heard, asked: heard };
@@ -211,23 +225,26 @@ impl<E: Endpoint> Table<E> {
     /// The nodes nearest to `target` that can be told to others, `count` at most, the nearest first.
     pub(crate) fn closest(&self, target: Id, count: usize) -> Vec<Node<E>> {
         let shared = self.own.common_bits(target) as usize;
-        let mut found: Vec<Node<E>> = Vec::with_capacity(count);
+        let mut found: Vec<(Distance, Node<E>)> = Vec::with_capacity(count.saturating_add(1));
         // Nodes that share as much with us as the target does are nearest to it; those that share more come next, all at once, because
         // the target parts from us and from them at the same bit; then those that share less, each bucket farther than the one before it.
         let (nearer, from) = self.buckets.split_at_checked(shared).unwrap_or((&self.buckets, &[]));
         let (own, beyond) = from.split_at_checked(1).unwrap_or((&[], &[]));
         for group in [own, beyond].into_iter().chain(nearer.chunks(1).rev()) {
-            let start = found.len();
-            if start >= count {
+            if found.len() >= count {
                 break;
             }
-            found.extend(group.iter().flat_map(|bucket| &bucket.live).filter(|node| node.failures == 0));
-            if let Some(group) = found.get_mut(start..) {
-                group.sort_unstable_by_key(|node| node.id.distance(target));
+            for node in group.iter().flat_map(|bucket| &bucket.live).filter(|node| node.failures == 0) {
+                let distance = node.id.distance(target);
+                if found.len() >= count && found.last().is_some_and(|(farthest, _)| *farthest <= distance) {
+                    continue;
+                }
+                let at = found.partition_point(|(nearer, _)| *nearer < distance);
+                found.insert(at, (distance, *node));
+                found.truncate(count);
             }
-            found.truncate(count);
         }
-        found
+        found.into_iter().map(|(_, node)| node).collect()
     }
 
     /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the live one that was asked longest ago.
