@@ -2,6 +2,7 @@
 
 mod bencode;
 mod codecs;
+mod dht;
 mod layouts;
 mod paths;
 mod peer;
@@ -12,6 +13,7 @@ mod tracker;
 
 pub use bencode::{bencode, bencode_strict};
 pub use codecs::{compact, magnet, metainfo, wire_codec};
+pub use dht::{dht_node, krpc};
 pub use layouts::layout;
 pub use paths::path;
 pub use peer::connection;
@@ -28,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     ("bencode_strict", bencode_strict),
     ("compact", compact),
     ("connection", connection),
+    ("dht_node", dht_node),
+    ("krpc", krpc),
     ("layout", layout),
     ("magnet", magnet),
     ("metainfo", metainfo),

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use unchoke_bencode::encode;
 use unchoke_core::{Block, InfoHash, InfoHashes, PeerId, PieceIndex, Sha1Hash, Sha256Hash};
+use unchoke_dht::krpc;
 use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo, MutableLink, Version};
 use unchoke_wire::{Handshake, Message, Reserved};
 
@@ -35,7 +36,41 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
     let scrape = encode(|v| {
         v.dict(|d| d.entry("files", |v| v.dict(|d| d.entry([1; 20], |v| v.dict(|d| d.int("complete", 2))))))
     });
+    let message = |body| {
+        let mut out = Vec::new();
+        krpc::Message::new(b"TTTT", body).write(&mut out);
+        out
+    };
+    let (id, target) = (unchoke_dht::Id::new([5; 20]), unchoke_dht::Id::new([7; 20]));
+    let query = |method| message(krpc::Body::Query(krpc::Query::new(id, method)));
+    let nodes: Vec<u8> =
+        (1..9).flat_map(|number| [[number; 20].as_slice(), &[40, number, 1, 1, 26, 225]].concat()).collect();
+    let mut reply = krpc::Reply::new(id);
+    reply.nodes = Some(&nodes);
+    reply.token = Some(b"tokentok");
+    reply.values = Some(krpc::Values::new(b"6:abcdef"));
+    let reply = message(krpc::Body::Reply(reply));
+    let get_peers = query(krpc::Method::GetPeers { info_hash: target, scrape: true, no_seed: false });
+    let framed = |who: u8, datagram: &[u8]| {
+        let [high, low] = u16::try_from(datagram.len()).unwrap_or(0).to_be_bytes();
+        [&[who, high, low], datagram].concat()
+    };
     let seeds = vec![
+        ("dht_node", "answers", [framed(0, &reply), framed(2, &reply), framed(4, &reply)].concat()),
+        (
+            "dht_node",
+            "questions",
+            [framed(1, &get_peers), framed(3, &query(krpc::Method::Ping)), framed(5, &get_peers)].concat(),
+        ),
+        ("krpc", "find_node", query(krpc::Method::FindNode { target })),
+        ("krpc", "get_peers", get_peers),
+        ("krpc", "reply", reply),
+        ("krpc", "refusal", b"d1:eli203e5:wronge1:t2:aa1:y1:ee".to_vec()),
+        (
+            "krpc",
+            "put",
+            b"d1:ad3:casi1e2:id20:abcdefghij01234567895:token8:aoeusnth1:v5:helloe1:q3:put1:t2:aa1:y1:qe".to_vec(),
+        ),
         ("bencode", "canonical", encode(|v| v.list(|l| [-1, 0, i64::MAX].into_iter().for_each(|n| l.int(n))))),
         ("bencode", "torrent", one.to_bytes()),
         ("bencode", "unsorted", b"d1:bi1e1:ale0:ee".to_vec()),

@@ -7,6 +7,8 @@ pub mod compact;
 pub mod disk;
 pub mod hash;
 pub mod info_hash;
+#[cfg(feature = "keys")]
+pub mod keys;
 pub mod merkle;
 pub mod peer_id;
 pub mod piece;

@@ -1,0 +1,116 @@
+//! The two address families side by side ([BEP 32]): a node has a table for each, and a search runs in both.
+//!
+//! [BEP 32]: https://www.bittorrent.org/beps/bep_0032.html
+
+use crate::endpoint::{Endpoint, V4, V6};
+use crate::id::Id;
+use crate::lookup::Lookup;
+use crate::table::Table;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The routing tables.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) v4: Table<V4>,
+    pub(crate) v6: Table<V6>,
+}
+
+/// The parts of a search.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    pub(crate) v4: Option<Lookup<V4>>,
+    pub(crate) v6: Option<Lookup<V6>>,
+}
+
+/// An address family, as far as it decides what belongs to it.
+pub(crate) trait Family: Endpoint {
+    fn table(tables: &Tables) -> &Table<Self>;
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
+    fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>>;
+}
+
+impl Family for V4 {
+    fn table(tables: &Tables) -> &Table<Self> {
+        &tables.v4
+    }
+
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
+        &mut tables.v4
+    }
+
+    fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>> {
+        &mut lookups.v4
+    }
+}
+
+impl Family for V6 {
+    fn table(tables: &Tables) -> &Table<Self> {
+        &tables.v6
+    }
+
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
+        &mut tables.v6
+    }
+
+    fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>> {
+        &mut lookups.v6
+    }
+}
+
+impl Tables {
+    /// Our id in the family of an address.
+    pub(crate) fn own(&self, address: SocketAddr) -> Id {
+        if address.is_ipv4() { self.v4.own() } else { self.v6.own() }
+    }
+
+    /// Whether this node has answered us and not failed since.
+    pub(crate) fn knows(&self, id: Id, address: SocketAddr) -> bool {
+        V4::new(address).is_some_and(|endpoint| self.v4.knows(id, endpoint))
+            || V6::new(address).is_some_and(|endpoint| self.v6.knows(id, endpoint))
+    }
+
+    /// A node has answered a query of ours.
+    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr, rtt: Duration) {
+        match (V4::new(address), V6::new(address)) {
+            (Some(endpoint), _) => self.v4.handle_reply(now, id, endpoint, rtt),
+            (None, Some(endpoint)) => self.v6.handle_reply(now, id, endpoint, rtt),
+            (None, None) => {}
+        }
+    }
+
+    /// A node has asked us something.
+    pub(crate) fn handle_query(&mut self, now: Instant, id: Id, address: SocketAddr) {
+        match (V4::new(address), V6::new(address)) {
+            (Some(endpoint), _) => self.v4.handle_query(now, id, endpoint),
+            (None, Some(endpoint)) => self.v6.handle_query(now, id, endpoint),
+            (None, None) => {}
+        }
+    }
+
+    /// A node has not answered.
+    pub(crate) fn handle_failure(&mut self, id: Id, address: SocketAddr) {
+        match (V4::new(address), V6::new(address)) {
+            (Some(endpoint), _) => self.v4.handle_failure(id, endpoint),
+            (None, Some(endpoint)) => self.v6.handle_failure(id, endpoint),
+            (None, None) => {}
+        }
+    }
+
+    /// Lets go of whoever is at an address.
+    pub(crate) fn forget(&mut self, address: SocketAddr) {
+        match (V4::new(address), V6::new(address)) {
+            (Some(endpoint), _) => self.v4.forget_others_at(endpoint, None),
+            (None, Some(endpoint)) => self.v6.forget_others_at(endpoint, None),
+            (None, None) => {}
+        }
+    }
+
+    /// Appends the nodes nearest to a target, as they stand in a reply.
+    pub(crate) fn write_closest<E: Family>(&self, target: Id, count: usize, out: &mut Vec<u8>) {
+        for node in E::table(self).closest(target, count) {
+            out.extend_from_slice(node.id.as_bytes());
+            out.extend_from_slice(node.endpoint.as_bytes());
+        }
+    }
+}

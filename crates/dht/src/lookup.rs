@@ -1,0 +1,352 @@
+//! The search for the nodes nearest to a point ([BEP 5]), in one address family.
+//!
+//! A few queries are under way at a time, always to the nearest nodes that were not asked. One that takes longer than nearly all do gives its
+//! place to the next; its answer counts all the same when it comes. The search ends when the nearest nodes have all answered.
+//!
+//! [BEP 5]: https://www.bittorrent.org/beps/bep_0005.html
+
+use crate::endpoint::Endpoint;
+use crate::id::Id;
+
+/// How wide a search is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Width {
+    /// Nodes that have to answer.
+    pub(crate) closest: usize,
+    /// Queries under way at a time.
+    pub(crate) parallel: usize,
+    /// Queries in all.
+    pub(crate) queries: usize,
+}
+
+/// A search.
+#[derive(Debug)]
+pub(crate) struct Lookup<E> {
+    own: Id,
+    target: Id,
+    width: Width,
+    /// Those whose id is known, the nearest first.
+    candidates: Vec<Candidate<E>>,
+    /// Those of which only the address is known; they are asked when there is nobody else.
+    roots: Vec<E>,
+    roots_asked: Vec<(E, bool)>,
+    queries: usize,
+}
+
+/// A node that may be among the nearest.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate<E> {
+    pub(crate) id: Id,
+    pub(crate) endpoint: E,
+    pub(crate) state: State,
+    /// What it gave for storing something there.
+    pub(crate) token: Option<Box<[u8]>>,
+    /// Nodes on the way to it.
+    pub(crate) hops: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    New,
+    Asked,
+    /// Asked, and it takes long.
+    Slow,
+    Answered,
+    Failed,
+}
+
+/// Candidates that are kept. Farther ones cannot be among the nearest.
+const MAX_CANDIDATES: usize = 96;
+/// Candidates of one neighbourhood.
+const MAX_NEIGHBOURS: usize = 2;
+
+impl<E: Endpoint> Lookup<E> {
+    pub(crate) fn new(own: Id, target: Id, width: Width) -> Self {
+        Self { own, target, width, candidates: Vec::new(), roots: Vec::new(), roots_asked: Vec::new(), queries: 0 }
+    }
+
+    /// Adds an address whose id is not known.
+    pub(crate) fn add_root(&mut self, endpoint: E) {
+        self.roots.push(endpoint);
+    }
+
+    /// Adds a node that somebody has told of, or that the table knows. `hops` is the number of nodes that were on the way to it.
+    pub(crate) fn add(&mut self, id: Id, endpoint: E, hops: u8) {
+        let distance = id.distance(self.target);
+        let at = self.candidates.partition_point(|known| known.id.distance(self.target) < distance);
+        if id == self.own || self.candidates.get(at).is_some_and(|known| known.id == id) || at >= MAX_CANDIDATES {
+            return;
+        }
+        // One address has one node, and one neighbourhood few; the ones that are there may have been asked already.
+        let (host, network) = (endpoint.host(), endpoint.network());
+        let mut neighbours = 0_usize;
+        for known in &self.candidates {
+            if known.endpoint.host() == host {
+                return;
+            }
+            if network.is_some() && known.endpoint.network() == network {
+                neighbours = neighbours.saturating_add(1);
+            }
+        }
+        if neighbours >= MAX_NEIGHBOURS {
+            return;
+        }
+        self.candidates.insert(at, Candidate { id, endpoint, state: State::New, token: None, hops });
+        if self.candidates.len() > MAX_CANDIDATES {
+            let drop = self.candidates.iter().rposition(|it| !matches!(it.state, State::Asked | State::Slow));
+            drop.map(|at| self.candidates.remove(at));
+        }
+    }
+
+    /// The next node to ask, with its id if that is known.
+    pub(crate) fn poll_query(&mut self) -> Option<(Option<Id>, E)> {
+        if self.queries >= self.width.queries || self.under_way() >= self.width.parallel {
+            return None;
+        }
+        let wanted = self.width.closest;
+        let front = self.candidates.iter_mut().filter(|it| !matches!(it.state, State::Failed | State::Slow));
+        let next = front.take(wanted).find(|it| it.state == State::New);
+        if let Some(next) = next {
+            next.state = State::Asked;
+            self.queries = self.queries.saturating_add(1);
+            return Some((Some(next.id), next.endpoint));
+        }
+        let is_short = self.candidates.iter().filter(|it| it.state == State::Answered).count() < wanted;
+        if !is_short || self.under_way() > 0 && !self.candidates.is_empty() {
+            return None;
+        }
+        let root = self.roots.pop()?;
+        self.roots_asked.push((root, false));
+        self.queries = self.queries.saturating_add(1);
+        Some((None, root))
+    }
+
+    /// A node has answered. `token` allows to store something there.
+    pub(crate) fn handle_reply(&mut self, id: Id, endpoint: E, token: Option<&[u8]>) {
+        if self.forget_root(endpoint) {
+            self.add(id, endpoint, 0);
+        }
+        if let Some(known) = self.find(id, endpoint) {
+            known.state = State::Answered;
+            known.token = token.map(Into::into);
+        }
+    }
+
+    /// The nodes on the way to what this node tells of.
+    pub(crate) fn hops_behind(&self, id: Id) -> u8 {
+        let known = self.candidates.iter().find(|known| known.id == id);
+        known.map_or(1, |known| known.hops.saturating_add(1))
+    }
+
+    /// A node takes longer than most.
+    pub(crate) fn handle_slow(&mut self, id: Option<Id>, endpoint: E) {
+        match id {
+            Some(id) => {
+                if let Some(known) = self.find(id, endpoint).filter(|known| known.state == State::Asked) {
+                    known.state = State::Slow;
+                }
+            }
+            None => {
+                for (root, is_slow) in &mut self.roots_asked {
+                    *is_slow |= *root == endpoint;
+                }
+            }
+        }
+    }
+
+    /// A node will not answer any more, or has refused.
+    pub(crate) fn handle_failure(&mut self, id: Option<Id>, endpoint: E) {
+        match id {
+            Some(id) => {
+                if let Some(known) = self.find(id, endpoint).filter(|known| known.state != State::Answered) {
+                    known.state = State::Failed;
+                }
+            }
+            None => drop(self.forget_root(endpoint)),
+        }
+    }
+
+    /// Whether the nearest nodes have answered, or there is nobody left to ask.
+    pub(crate) fn is_done(&self) -> bool {
+        let exhausted = self.queries >= self.width.queries;
+        let front = self.candidates.iter().filter(|it| !matches!(it.state, State::Failed | State::Slow));
+        let mut front = front.take(self.width.closest);
+        let waits = |it: &Candidate<E>| it.state == State::Asked || it.state == State::New && !exhausted;
+        let is_short = self.answered().count() < self.width.closest;
+        !front.any(waits) && !(is_short && (self.under_way() > 0 || !self.roots.is_empty() && !exhausted))
+    }
+
+    /// Asks more nodes than before, because the nearest ones do not look right.
+    pub(crate) fn widen(&mut self, width: Width) {
+        self.width = width;
+    }
+
+    /// Nodes that have to answer.
+    pub(crate) fn width(&self) -> usize {
+        self.width.closest
+    }
+
+    /// The nodes that have answered, the nearest first.
+    pub(crate) fn answered(&self) -> impl Iterator<Item = &Candidate<E>> {
+        self.candidates.iter().filter(|it| it.state == State::Answered)
+    }
+
+    /// Queries that are waited for.
+    fn under_way(&self) -> usize {
+        let asked = self.candidates.iter().filter(|it| it.state == State::Asked).count();
+        asked.saturating_add(self.roots_asked.iter().filter(|(_, is_slow)| !is_slow).count())
+    }
+
+    fn find(&mut self, id: Id, endpoint: E) -> Option<&mut Candidate<E>> {
+        self.candidates.iter_mut().find(|known| known.id == id && known.endpoint == endpoint)
+    }
+
+    fn forget_root(&mut self, endpoint: E) -> bool {
+        let before = self.roots_asked.len();
+        self.roots_asked.retain(|(root, _)| *root != endpoint);
+        self.roots_asked.len() < before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::V4;
+
+    const WIDTH: Width = Width { closest: 8, parallel: 6, queries: 200 };
+    const OWN: Id = Id::new([0xff; 20]);
+    const TARGET: Id = Id::new([0; 20]);
+
+    /// The node that is so far away.
+    fn node(number: u8) -> (Id, V4) {
+        let mut id = [0; 20];
+        id[0] = number;
+        (Id::new(id), V4::new(std::net::SocketAddr::from(([20, number, 1, 1], 6881))).unwrap())
+    }
+
+    fn lookup(numbers: impl IntoIterator<Item = u8>) -> Lookup<V4> {
+        let mut lookup = Lookup::new(OWN, TARGET, WIDTH);
+        numbers.into_iter().map(node).for_each(|(id, endpoint)| lookup.add(id, endpoint, 0));
+        lookup
+    }
+
+    fn asked(lookup: &mut Lookup<V4>) -> Vec<u8> {
+        std::iter::from_fn(|| lookup.poll_query()).filter_map(|(id, _)| Some(id?.as_bytes()[0])).collect()
+    }
+
+    fn answer(lookup: &mut Lookup<V4>, number: u8) {
+        let (id, endpoint) = node(number);
+        lookup.handle_reply(id, endpoint, Some(b"token"));
+    }
+
+    #[test]
+    fn the_nearest_are_asked_first_and_only_as_many_at_a_time() {
+        let mut lookup = lookup([50, 40, 30, 20, 10, 60, 70]);
+        assert_eq!(asked(&mut lookup), [10, 20, 30, 40, 50, 60]);
+        answer(&mut lookup, 30);
+        let (id, endpoint) = node(5);
+        lookup.add(id, endpoint, 1);
+        assert_eq!(asked(&mut lookup), [5]);
+        assert!(!lookup.is_done());
+    }
+
+    #[test]
+    fn it_ends_when_the_nearest_eight_have_answered() {
+        let mut lookup = lookup(1..=20);
+        let mut all = Vec::new();
+        while !lookup.is_done() {
+            let next = asked(&mut lookup);
+            assert!(!next.is_empty());
+            next.iter().for_each(|number| answer(&mut lookup, *number));
+            all.extend(next);
+        }
+        assert_eq!(all, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(lookup.answered().map(|it| it.id.as_bytes()[0]).collect::<Vec<_>>(), all);
+        assert!(lookup.answered().all(|it| it.token.as_deref() == Some(b"token")));
+    }
+
+    #[test]
+    fn a_slow_node_gives_its_place_to_the_next_and_may_still_answer() {
+        let mut lookup = lookup(1..=20);
+        assert_eq!(asked(&mut lookup), [1, 2, 3, 4, 5, 6]);
+        let (id, endpoint) = node(1);
+        lookup.handle_slow(Some(id), endpoint);
+        assert_eq!(asked(&mut lookup), [7]);
+        for number in 2..=7 {
+            answer(&mut lookup, number);
+        }
+        assert_eq!(asked(&mut lookup), [8, 9]);
+        answer(&mut lookup, 8);
+        assert!(!lookup.is_done());
+        answer(&mut lookup, 9);
+        assert!(lookup.is_done());
+        answer(&mut lookup, 1);
+        assert_eq!(lookup.answered().next().map(|it| it.id), Some(id));
+    }
+
+    #[test]
+    fn it_ends_when_there_is_nobody_left() {
+        let mut lookup = lookup(1..=3);
+        assert_eq!(asked(&mut lookup).len(), 3);
+        for number in 1..=3 {
+            assert!(!lookup.is_done());
+            let (id, endpoint) = node(number);
+            lookup.handle_failure(Some(id), endpoint);
+        }
+        assert!(lookup.is_done() && lookup.answered().count() == 0);
+        assert!(Lookup::<V4>::new(OWN, TARGET, WIDTH).is_done());
+    }
+
+    #[test]
+    fn roots_are_asked_when_there_is_nobody_else() {
+        let mut lookup = lookup([]);
+        let (id, endpoint) = node(9);
+        lookup.add_root(endpoint);
+        assert!(!lookup.is_done());
+        assert_eq!(lookup.poll_query(), Some((None, endpoint)));
+        assert!(!lookup.is_done() && lookup.poll_query().is_none());
+        lookup.handle_reply(id, endpoint, None);
+        assert!(lookup.is_done() && lookup.answered().count() == 1);
+    }
+
+    /// D9: whatever is answered, a search ends.
+    #[test]
+    fn d9_a_search_that_is_always_led_nearer_ends() {
+        let mut lookup = Lookup::new(OWN, TARGET, WIDTH);
+        let mut address = 0x1400_0000_u32;
+        let mut add = |lookup: &mut Lookup<V4>, distance: u32| {
+            address += 0x101;
+            let [a, b, c, d] = address.to_be_bytes();
+            let mut id = [0; 20];
+            id[16..].copy_from_slice(&distance.to_be_bytes());
+            lookup.add(Id::new(id), V4::new(std::net::SocketAddr::from(([a, b, c, d], 1))).unwrap(), 0);
+        };
+        let mut distance = u32::MAX;
+        add(&mut lookup, distance);
+        let mut queries = 0;
+        while !lookup.is_done() {
+            let (id, endpoint) = lookup.poll_query().unwrap();
+            queries += 1;
+            lookup.handle_reply(id.unwrap(), endpoint, None);
+            for _ in 0..8 {
+                distance -= 1;
+                add(&mut lookup, distance);
+            }
+        }
+        assert_eq!(queries, 200);
+    }
+
+    #[test]
+    fn one_address_is_asked_once_and_a_neighbourhood_twice() {
+        let mut lookup = Lookup::new(OWN, TARGET, WIDTH);
+        for number in 1..200_u8 {
+            let (id, _) = node(number);
+            let last = if number % 2 == 0 { 1 } else { number };
+            lookup.add(id, V4::new(std::net::SocketAddr::from(([20, 1, 1, last], number.into()))).unwrap(), 0);
+        }
+        assert_eq!(asked(&mut lookup).len(), 2);
+        let (_, endpoint) = node(1);
+        lookup.add(OWN, endpoint, 0);
+        assert_eq!(asked(&mut lookup).len(), 0);
+    }
+}

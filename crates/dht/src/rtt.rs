@@ -1,0 +1,108 @@
+//! How long answers take: a histogram that forgets, and the patience that follows from it.
+
+use std::time::Duration;
+
+/// Round-trip times in buckets of a quarter of an octave, from one millisecond to half a minute.
+#[derive(Clone, Debug)]
+pub(crate) struct RoundTrips {
+    counts: [u8; BUCKETS],
+    total: u16,
+}
+
+const BUCKETS: usize = 60;
+/// Fewer samples than this say nothing.
+const MIN_SAMPLES: u16 = 8;
+/// When so many have been counted, each count is halved.
+const MAX_SAMPLES: u16 = 250;
+
+/// Patience before there are samples.
+const UNKNOWN: Duration = Duration::from_millis(800);
+const SHORTEST: Duration = Duration::from_millis(60);
+const LONGEST: Duration = Duration::from_millis(2500);
+
+impl RoundTrips {
+    pub(crate) const fn new() -> Self {
+        Self { counts: [0; BUCKETS], total: 0 }
+    }
+
+    /// Counts an answer that took so long.
+    pub(crate) fn add(&mut self, time: Duration) {
+        if self.total >= MAX_SAMPLES {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().map(|count| u16::from(*count)).sum();
+        }
+        if let Some(count) = self.counts.get_mut(bucket(time)) {
+            *count = count.saturating_add(1);
+            self.total = self.total.saturating_add(1);
+        }
+    }
+
+    /// How long to wait for an answer before somebody else is asked as well: a little longer than nine of ten take, and no less than a tenth of a
+    /// second longer than the fastest.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.total < MIN_SAMPLES {
+            return UNKNOWN;
+        }
+        let fast = self.quantile(1).saturating_add(Duration::from_millis(100));
+        fast.max(self.quantile(9)).clamp(SHORTEST, LONGEST)
+    }
+
+    /// What so many tenths of the answers took at most.
+    fn quantile(&self, tenths: u32) -> Duration {
+        let wanted = u32::from(self.total).saturating_mul(tenths).div_ceil(10);
+        let mut seen = 0_u32;
+        let number = self.counts.iter().position(|count| {
+            seen = seen.saturating_add(u32::from(*count));
+            seen >= wanted
+        });
+        upper(number.unwrap_or(BUCKETS))
+    }
+}
+
+fn bucket(time: Duration) -> usize {
+    let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
+    let octave = millis.ilog2();
+    let quarter = (millis.wrapping_shl(2) >> octave) & 3;
+    let number = octave.saturating_mul(4).saturating_add(quarter) as usize;
+    number.min(BUCKETS.saturating_sub(1))
+}
+
+/// The longest time that falls into a bucket, about.
+fn upper(number: usize) -> Duration {
+    let number = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1);
+    let octave = 1_u64.checked_shl(number / 4).unwrap_or(u64::MAX);
+    Duration::from_millis(octave.saturating_mul(u64::from(4_u32.saturating_add(number % 4))) / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_the_slow_tenth_of_the_answers() {
+        let mut times = RoundTrips::new();
+        assert_eq!(times.patience(), UNKNOWN);
+        for n in 0..200_u64 {
+            times.add(Duration::from_millis(100 + n % 100));
+        }
+        let patience = times.patience().as_millis();
+        assert!((190..=260).contains(&patience), "{patience}");
+        for _ in 0..2000 {
+            times.add(Duration::from_millis(2));
+        }
+        let patience = times.patience().as_millis();
+        assert!((100..=110).contains(&patience), "{patience}");
+        for _ in 0..2000 {
+            times.add(Duration::from_secs(20));
+        }
+        assert_eq!(times.patience(), LONGEST);
+    }
+
+    #[test]
+    fn every_time_is_below_the_end_of_its_bucket() {
+        for millis in 1..40_000 {
+            let time = Duration::from_millis(millis);
+            assert!(upper(bucket(time)) >= time.min(Duration::from_secs(20)), "{millis}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use super::*;
+use crate::endpoint::V4;
+use proptest::prelude::*;
+use unchoke_core::{Rng, Seed};
+
+const WIDE: Limits = Limits { wide: true, spares: 8 };
+const OWN: Id = Id::new([0; 20]);
+
+fn at(text: &str) -> V4 {
+    V4::new(text.parse().unwrap()).unwrap()
+}
+
+/// An address that is nobody's neighbour.
+fn anywhere(rng: &mut Rng) -> V4 {
+    let [a, b, c, d] = rng.next_u32().to_be_bytes();
+    at(&format!("{}.{b}.{c}.{d}:6881", a % 100 + 20))
+}
+
+fn answer(table: &mut Table<V4>, now: Instant, id: Id, endpoint: V4) {
+    table.handle_reply(now, id, endpoint, Duration::from_millis(50));
+}
+
+#[test]
+fn first_buckets_are_larger_and_all_are_bounded() {
+    let (now, mut rng) = (Instant::now(), Seed::new([1; 32]).rng());
+    let mut table = Table::new(OWN, WIDE, now);
+    for _ in 0..20_000 {
+        let endpoint = anywhere(&mut rng);
+        answer(&mut table, now, Id::random(&mut rng), endpoint);
+    }
+    let sizes: Vec<usize> = table.buckets.iter().map(|bucket| bucket.live.len()).collect();
+    assert_eq!(sizes[..6], [128, 64, 32, 16, 8, 8]);
+    assert!(table.buckets.iter().all(|bucket| bucket.spares.len() <= 8));
+}
+
+proptest! {
+    #[test]
+    fn the_closest_are_those_that_sorting_all_would_give(seed in any::<[u8; 32]>(), count in 1_usize..20, common in 0_u32..12) {
+        let (now, mut rng) = (Instant::now(), Seed::new(seed).rng());
+        let own = Id::random(&mut rng);
+        let mut table = Table::new(own, Limits { wide: false, spares: 0 }, now);
+        for number in 0..300 {
+            let id = own.random_beside(number % 12, &mut rng);
+            let endpoint = anywhere(&mut rng);
+            answer(&mut table, now, id, endpoint);
+        }
+        let target = own.random_beside(common, &mut rng);
+        let mut all: Vec<Id> = table.good().map(|node| node.id).collect();
+        all.sort_by_key(|id| id.distance(target));
+        all.truncate(count);
+        let found: Vec<Id> = table.closest(target, count).iter().map(|node| node.id).collect();
+        prop_assert_eq!(found, all);
+    }
+}
+
+#[test]
+fn who_only_asks_becomes_no_live_node() {
+    let (now, mut rng) = (Instant::now(), Seed::new([2; 32]).rng());
+    let mut table = Table::new(OWN, WIDE, now);
+    for _ in 0..10_000 {
+        let endpoint = anywhere(&mut rng);
+        table.handle_query(now, Id::random(&mut rng), endpoint);
+    }
+    assert_eq!(table.len(), 0);
+    assert!(table.buckets.iter().map(|bucket| bucket.spares.len()).sum::<usize>() <= 8 * table.buckets.len());
+    // As long as there are few, they are asked at once; later, when their way through a NAT may have closed.
+    while let Some(spare) = table.stalest(now) {
+        answer(&mut table, now, spare.id, spare.endpoint);
+    }
+    assert_eq!(table.len(), 32);
+    assert_eq!(table.stalest(now + Duration::from_secs(89)), None);
+    assert!(table.stalest(now + Duration::from_secs(91)).is_some());
+}
+
+#[test]
+fn a_live_node_is_not_displaced_by_one_that_claims_its_id() {
+    let now = Instant::now();
+    let mut table = Table::new(OWN, WIDE, now);
+    let (id, home, thief) = (Id::new([0xf0; 20]), at("20.1.1.1:1"), at("20.2.2.2:2"));
+    answer(&mut table, now, id, home);
+    answer(&mut table, now, id, thief);
+    assert_eq!(table.closest(id, 8).iter().map(|node| node.endpoint).collect::<Vec<_>>(), [home]);
+    // Once it has not answered, it may have moved.
+    table.handle_failure(id, home);
+    answer(&mut table, now, id, thief);
+    assert_eq!(table.closest(id, 8).iter().map(|node| node.endpoint).collect::<Vec<_>>(), [thief]);
+}
+
+#[test]
+fn an_address_has_one_id_and_a_neighbourhood_few() {
+    let now = Instant::now();
+    let mut table = Table::new(OWN, WIDE, now);
+    for last in 0..=255_u8 {
+        let id = Id::new([last; 20]);
+        answer(&mut table, now, id, at("20.1.1.1:1"));
+        assert_eq!(
+            table.closest(id, 300).iter().map(|node| node.id).collect::<Vec<_>>(),
+            if last == 0 { vec![] } else { vec![id] }
+        );
+    }
+    let mut rng = Seed::new([3; 32]).rng();
+    for number in 0..10_000 {
+        let id = OWN.random_beside(number % 20, &mut rng);
+        answer(&mut table, now, id, at(&format!("30.1.1.{}:{}", number % 256, number + 1)));
+    }
+    assert!(table.len() <= MAX_NEIGHBOURS + 1, "{}", table.len());
+    assert!(table.buckets.iter().all(|bucket| bucket.live.len() <= 2));
+}
+
+#[test]
+fn a_node_that_stops_answering_gives_way() {
+    let (now, mut rng) = (Instant::now(), Seed::new([4; 32]).rng());
+    let mut table = Table::new(OWN, Limits { wide: false, spares: 2 }, now);
+    let far = |rng: &mut Rng| OWN.random_beside(0, rng);
+    let nodes: Vec<_> = (0..9).map(|_| (far(&mut rng), anywhere(&mut rng))).collect();
+    nodes.iter().for_each(|(id, endpoint)| answer(&mut table, now, *id, *endpoint));
+    assert_eq!((table.len(), table.buckets[0].spares.len()), (8, 1));
+    let (id, endpoint) = nodes[0];
+    table.handle_failure(id, endpoint);
+    assert!(table.closest(id, 20).iter().all(|node| node.id != id), "it is told to nobody");
+    assert_eq!(table.len(), 8);
+    table.handle_failure(id, endpoint);
+    assert!(table.good().any(|node| node.id == nodes[8].0), "the spare took its place");
+    // Without a spare it stays until the third failure.
+    let (id, endpoint) = nodes[1];
+    (0..2).for_each(|_| table.handle_failure(id, endpoint));
+    assert_eq!(table.len(), 8);
+    table.handle_failure(id, endpoint);
+    assert_eq!(table.len(), 7);
+}
+
+#[test]
+fn an_answer_makes_good_what_failed() {
+    let now = Instant::now();
+    let mut table = Table::new(OWN, WIDE, now);
+    let (id, endpoint) = (Id::new([0xf0; 20]), at("20.1.1.1:1"));
+    answer(&mut table, now, id, endpoint);
+    table.handle_failure(id, endpoint);
+    assert_eq!(table.good().count(), 0);
+    answer(&mut table, now, id, endpoint);
+    assert_eq!(table.good().count(), 1);
+    assert_eq!(table.stalest(now + Duration::from_secs(299)), None);
+    assert_eq!(table.stalest(now + Duration::from_secs(301)).map(|node| node.id), Some(id));
+    table.handle_asked(now + Duration::from_secs(301), id, endpoint);
+    assert_eq!(table.stalest(now + Duration::from_secs(302)), None);
+}
+
+#[test]
+fn our_own_id_is_never_a_node() {
+    let now = Instant::now();
+    let mut table = Table::new(OWN, WIDE, now);
+    answer(&mut table, now, OWN, at("20.1.1.1:1"));
+    table.handle_query(now, OWN, at("20.1.1.1:1"));
+    assert!(table.len() == 0 && table.buckets.is_empty());
+}
