@@ -55,7 +55,11 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 /// A number of nanoseconds as a whole one; what is negative or not a number becomes 0.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, which is what is wanted")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, which is what is wanted"
+)]
 pub(crate) const fn whole(nanos: f64) -> u64 {
     nanos as u64
 }

@@ -112,7 +112,8 @@ impl NatBox {
             return Some(inner);
         };
         let symmetric = self.kind == NatKind::Symmetric;
-        let forwarded = self.out.get(fingerprint(&(inner, None::<SocketAddr>))).filter(|(_, expires)| *expires == u64::MAX);
+        let forwarded =
+            self.out.get(fingerprint(&(inner, None::<SocketAddr>))).filter(|(_, expires)| *expires == u64::MAX);
         let key = fingerprint(&(inner, Some(to).filter(|_| symmetric)));
         let known = forwarded.or_else(|| self.out.get(key).filter(|(_, expires)| *expires >= now)).copied();
         let port = match known {
@@ -175,7 +176,8 @@ impl NatBox {
 
     /// Cones keep the inner port where it is free; symmetric ones give the next.
     fn free_port(&mut self, now: u64, inner: SocketAddr, symmetric: bool) -> Option<u16> {
-        let is_free = |port: u16| self.ports.get(port).is_none_or(|it| it.expires < now || it.inner == inner && !symmetric);
+        let is_free =
+            |port: u16| self.ports.get(port).is_none_or(|it| it.expires < now || it.inner == inner && !symmetric);
         if !symmetric && is_free(inner.port()) {
             return Some(inner.port());
         }

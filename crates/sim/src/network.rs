@@ -5,12 +5,12 @@ mod streams;
 
 pub(crate) use datagrams::Arrival;
 
-use crate::address_map::AddressMap;
-use crate::counters::{Counters, TraceHash, Traffic};
+use crate::address_map::{AddressMap, fingerprint};
+use crate::counters::{Counters, TraceHash};
 use crate::cut::Cut;
 use crate::dice::nanos;
 use crate::host_id::HostId;
-use crate::link::{Link, Route, Site};
+use crate::link::{Addresses, Link, Route, Site};
 use crate::nat::NatBox;
 use crate::slab::Slab;
 use crate::stream::StreamId;
@@ -117,10 +117,8 @@ pub(crate) struct Network {
     pub(crate) config: WorldConfig,
     wheel: Wheel,
     pub(crate) sites: Vec<Site>,
-    pub(crate) addresses: Vec<Box<[SocketAddr]>>,
-    pub(crate) traffic: Vec<Traffic>,
-    /// Hosts by address and realm: 0 is the internet, above are the insides of the NATs.
-    bound: AddressMap<(u32, SocketAddr), u32>,
+    /// Hosts by the fingerprint of realm and address; realm 0 is the internet, above are the insides of the NATs.
+    bound: AddressMap<u64, u32>,
     pub(crate) nats: Vec<NatBox>,
     nat_by_ip: AddressMap<IpAddr, u32>,
     pub(crate) links: Vec<Link>,
@@ -147,8 +145,6 @@ impl Network {
             now: 0,
             wheel: Wheel::new(),
             sites: Vec::new(),
-            addresses: Vec::new(),
-            traffic: Vec::new(),
             bound: AddressMap::default(),
             nats: Vec::new(),
             nat_by_ip: AddressMap::default(),
@@ -223,28 +219,33 @@ impl Network {
     }
 
     /// Puts a host into the network; it is down.
-    pub(crate) fn add_site(&mut self, site: Site, addresses: Vec<SocketAddr>) -> u32 {
+    pub(crate) fn add_site(&mut self, site: Site) -> u32 {
         let host = u32::try_from(self.sites.len()).unwrap_or(u32::MAX);
         self.sites.push(site);
-        self.addresses.push(Box::default());
-        self.traffic.push(Traffic::default());
-        self.bind(host, addresses);
+        self.bind(host);
         host
     }
 
     /// Gives a host these addresses in place of those that it has.
-    pub(crate) fn bind(&mut self, host: u32, addresses: Vec<SocketAddr>) {
-        let old = std::mem::take(&mut self.addresses[host as usize]);
-        for address in old {
-            let key = (self.realm(host, &address), address);
+    pub(crate) fn rebind(&mut self, host: u32, addresses: Vec<SocketAddr>) {
+        for address in self.addresses(host).to_vec() {
+            let key = fingerprint(&(self.realm(host, &address), address));
             if self.bound.get(&key) == Some(&host) {
                 self.bound.remove(&key);
             }
         }
-        for address in &addresses {
-            self.bound.insert((self.realm(host, address), *address), host);
+        self.sites[host as usize].addresses = Addresses::new(addresses);
+        self.bind(host);
+    }
+
+    fn bind(&mut self, host: u32) {
+        for address in self.sites[host as usize].addresses.as_slice() {
+            self.bound.insert(fingerprint(&(self.realm(host, address), *address)), host);
         }
-        self.addresses[host as usize] = addresses.into_boxed_slice();
+    }
+
+    pub(crate) fn addresses(&self, host: u32) -> &[SocketAddr] {
+        self.sites[host as usize].addresses.as_slice()
     }
 
     /// Where an address of a host means something.
@@ -254,16 +255,20 @@ impl Network {
         if translates { nat + 1 } else { 0 }
     }
 
+    fn find(&self, realm: u32, address: SocketAddr) -> Option<u32> {
+        self.bound.get(&fingerprint(&(realm, address))).copied()
+    }
+
     /// The host that an address leads to from where `host` is, and whether they are on the same side of a NAT.
     fn locate(&self, host: u32, to: SocketAddr) -> Option<(u32, bool)> {
         let nat = self.sites[host as usize].nat;
-        let direct = self.bound.get(&(0, to)).or_else(|| self.bound.get(&(nat.checked_add(1)?, to)));
+        let direct = self.find(0, to).or_else(|| self.find(nat.checked_add(1)?, to));
         if let Some(target) = direct {
-            return Some((*target, nat != NO_NAT && self.sites[*target as usize].nat == nat));
+            return Some((target, nat != NO_NAT && self.sites[target as usize].nat == nat));
         }
         let outer = *self.nat_by_ip.get(&to.ip())?;
         let inner = self.nats[outer as usize].owner(to.port())?;
-        self.bound.get(&(outer + 1, inner)).map(|target| (*target, false))
+        self.find(outer + 1, inner).map(|target| (target, false))
     }
 
     /// Until when a rule stops what one host sends to the other.
@@ -274,7 +279,7 @@ impl Network {
 
     /// The first of a host's addresses that can send to `to`.
     fn source(&self, host: u32, to: SocketAddr) -> Option<SocketAddr> {
-        self.addresses[host as usize].iter().find(|it| it.is_ipv4() == to.is_ipv4()).copied()
+        self.addresses(host).iter().find(|it| it.is_ipv4() == to.is_ipv4()).copied()
     }
 
     fn note(&mut self, host: u32, what: std::fmt::Arguments<'_>) {
@@ -315,7 +320,7 @@ impl<'a> Net<'a> {
     /// The host's own addresses, as it sees them.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.network.addresses[self.host as usize]
+        self.network.addresses(self.host)
     }
 
     /// Sends a datagram from the first of the host's addresses that is of the same family as `to`.
@@ -379,7 +384,6 @@ impl<'a> Net<'a> {
         self.network.resume(self.host, stream);
     }
 }
-
 
 /// In place of the number of a NAT: none.
 pub(crate) const NO_NAT: u32 = u32::MAX;

@@ -11,21 +11,25 @@ struct Entry {
     what: u64,
 }
 
-/// One row of the wheel, with a bit for each slot that holds something.
+/// Entries of one slot, in the order in which they came, and before them those of the chunk `before`.
+#[derive(Clone, Debug)]
+struct Chunk {
+    entries: [Entry; CHUNK],
+    length: u32,
+    before: u32,
+}
+
+/// One row of the wheel: the last chunk of each slot, or `NONE`.
 #[derive(Debug)]
 struct Row {
-    slots: Vec<Vec<Entry>>,
+    slots: Vec<u32>,
+    /// A bit for each slot that holds something.
     used: [u64; SLOTS / 64],
 }
 
 impl Row {
     fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), used: [0; SLOTS / 64] }
-    }
-
-    fn push(&mut self, slot: usize, entry: Entry) {
-        self.slots[slot].push(entry);
-        self.used[slot / 64] |= 1 << (slot % 64);
+        Self { slots: vec![NONE; SLOTS], used: [0; SLOTS / 64] }
     }
 
     /// The first slot from `from` on that holds something.
@@ -38,11 +42,53 @@ impl Row {
         }
         Some(word * 64 + bits.trailing_zeros() as usize)
     }
+}
 
-    /// Exchanges the content of a slot for an empty vector.
-    fn take(&mut self, slot: usize, empty: Vec<Entry>) -> Vec<Entry> {
-        self.used[slot / 64] &= !(1 << (slot % 64));
-        std::mem::replace(&mut self.slots[slot], empty)
+/// The memory of all slots. What one gives back another takes, so that it is no more than the most entries at a time need.
+#[derive(Debug)]
+struct Chunks {
+    chunks: Vec<Chunk>,
+    free: Vec<u32>,
+}
+
+impl Chunks {
+    fn push(&mut self, row: &mut Row, slot: usize, entry: Entry) {
+        let last = row.slots[slot];
+        if let Some(chunk) = self.chunks.get_mut(last as usize)
+            && let Some(place) = chunk.entries.get_mut(chunk.length as usize)
+        {
+            *place = entry;
+            chunk.length += 1;
+            return;
+        }
+        let chunk = Chunk { entries: [entry; CHUNK], length: 1, before: last };
+        row.slots[slot] = match self.free.pop() {
+            Some(number) => {
+                self.chunks[number as usize] = chunk;
+                number
+            }
+            None => {
+                self.chunks.push(chunk);
+                u32::try_from(self.chunks.len() - 1).unwrap_or(NONE)
+            }
+        };
+        row.used[slot / 64] |= 1 << (slot % 64);
+    }
+
+    /// Empties a slot into `out`, which is cleared before, in the order in which the entries came.
+    fn take(&mut self, row: &mut Row, slot: usize, out: &mut Vec<Entry>) {
+        out.clear();
+        row.used[slot / 64] &= !(1 << (slot % 64));
+        let begin = self.free.len();
+        let mut number = std::mem::replace(&mut row.slots[slot], NONE);
+        while let Some(chunk) = self.chunks.get(number as usize) {
+            self.free.push(number);
+            number = chunk.before;
+        }
+        for number in self.free[begin..].iter().rev() {
+            let chunk = &self.chunks[*number as usize];
+            out.extend_from_slice(&chunk.entries[..chunk.length as usize]);
+        }
     }
 }
 
@@ -61,6 +107,7 @@ pub(crate) struct Wheel {
     near: Row,
     /// Slots of 2³² ns, 4.9 hours in all.
     far: Row,
+    chunks: Chunks,
     beyond: Vec<Entry>,
 }
 
@@ -75,6 +122,7 @@ impl Wheel {
             cursor: 0,
             near: Row::new(),
             far: Row::new(),
+            chunks: Chunks { chunks: Vec::new(), free: Vec::new() },
             beyond: Vec::new(),
         }
     }
@@ -86,9 +134,9 @@ impl Wheel {
             self.sequence += 1;
             self.fresh.push(Reverse((at, self.sequence, what)));
         } else if block == self.block {
-            self.near.push(slot(at), entry);
+            self.chunks.push(&mut self.near, slot(at), entry);
         } else if block >> ROW_BITS == self.block >> ROW_BITS {
-            self.far.push(index(block), entry);
+            self.chunks.push(&mut self.far, index(block), entry);
         } else {
             self.beyond.push(entry);
         }
@@ -129,9 +177,7 @@ impl Wheel {
             if (self.block << BLOCK_BITS) + ((slot as u64) << SLOT_BITS) > limit {
                 return false;
             }
-            self.due.clear();
-            let empty = if self.due.capacity() > KEPT { Vec::new() } else { std::mem::take(&mut self.due) };
-            self.due = self.near.take(slot, empty);
+            self.chunks.take(&mut self.near, slot, &mut self.due);
             self.due.sort_by_key(|it| it.at);
             self.done = 0;
             self.cursor = slot + 1;
@@ -143,7 +189,9 @@ impl Wheel {
                 return false;
             }
             self.open_block(block);
-            for entry in self.far.take(slot, Vec::new()) {
+            let mut entries = Vec::new();
+            self.chunks.take(&mut self.far, slot, &mut entries);
+            for entry in entries {
                 self.push(entry.at, entry.what);
             }
             return true;
@@ -178,8 +226,10 @@ const SLOT_BITS: u32 = 20;
 const ROW_BITS: u32 = 12;
 const BLOCK_BITS: u32 = SLOT_BITS + ROW_BITS;
 const SLOTS: usize = 1 << ROW_BITS;
-/// Entries for which the memory of an emptied slot is kept.
-const KEPT: usize = 1024;
+/// Entries of a chunk, which with them has 120 bytes.
+const CHUNK: usize = 7;
+/// In place of the number of a chunk.
+const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

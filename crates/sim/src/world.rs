@@ -6,7 +6,7 @@ use crate::cut::{Cut, Groups};
 use crate::dice::{Dice, nanos};
 use crate::host::Host;
 use crate::host_id::HostId;
-use crate::link::{Link, LinkId, Route, Site};
+use crate::link::{Addresses, Link, LinkId, Route, Site};
 use crate::nat::{NatBox, NatConfig, NatId};
 use crate::network::{Arrival, NO_NAT, Net, Network, What, WorldConfig};
 use crate::slab::Slab;
@@ -173,7 +173,9 @@ impl<H: Host> World<H> {
 
     /// Begins a session of a host that is down.
     pub fn join(&mut self, id: HostId) {
-        let Some(slot) = self.slots.get_mut(id.index()).filter(|_| !self.network.sites[id.index()].is_up) else { return };
+        let Some(slot) = self.slots.get_mut(id.index()).filter(|_| !self.network.sites[id.index()].is_up) else {
+            return;
+        };
         let previous = slot.host.take();
         slot.host = match &mut self.factory {
             None => previous,
@@ -181,7 +183,7 @@ impl<H: Host> World<H> {
                 let birth = Birth {
                     host: id,
                     now: self.network.now(),
-                    addresses: self.network.addresses[id.index()].to_vec(),
+                    addresses: self.network.addresses(id.0).to_vec(),
                     session: slot.sessions,
                     seed: self.seed.derive(&format!("{} {}", id.number(), slot.sessions)),
                     previous,
@@ -268,7 +270,7 @@ impl<H: Host> World<H> {
     /// Gives a host other addresses, as a new lease or network does. What is under way to the old ones is lost; streams go on.
     pub fn set_addresses(&mut self, id: HostId, addresses: Vec<SocketAddr>) {
         if id.index() < self.slots.len() {
-            self.network.bind(id.0, addresses);
+            self.network.rebind(id.0, addresses);
             self.with(id, |host, net| host.handle_network_change(net));
         }
     }
@@ -358,7 +360,7 @@ impl<H: Host> World<H> {
     /// A host's own addresses.
     #[must_use]
     pub fn addresses(&self, id: HostId) -> &[SocketAddr] {
-        self.network.addresses.get(id.index()).map_or(&[], |it| it)
+        self.network.sites.get(id.index()).map_or(&[], |it| it.addresses.as_slice())
     }
 
     /// What was counted.
@@ -370,7 +372,7 @@ impl<H: Host> World<H> {
     /// What one host sent and received, over all its sessions.
     #[must_use]
     pub fn traffic(&self, id: HostId) -> Traffic {
-        self.network.traffic.get(id.index()).copied().unwrap_or_default()
+        self.network.sites.get(id.index()).map_or_else(Traffic::default, |it| it.traffic)
     }
 
     /// The digest over all that was sent so far.
@@ -386,23 +388,22 @@ impl<H: Host> World<H> {
         let [x, y] = config.place.unwrap_or_else(|| [coordinate(), coordinate()]);
         let link = config.link.map_or(0, |it| it.0);
         let access = self.network.links[link as usize].latency.draw(&mut dice, 0) / 1000;
-        let host = self.network.add_site(
-            Site {
-                up_free: 0,
-                down_free: 0,
-                wake: u64::MAX,
-                dice,
-                x,
-                y,
-                access: u32::try_from(access).unwrap_or(u32::MAX),
-                nat: config.nat.map_or(NO_NAT, |it| it.0),
-                groups: config.groups.0,
-                link,
-                is_up: false,
-                is_bad: false,
-            },
-            config.addresses,
-        );
+        let host = self.network.add_site(Site {
+            addresses: Addresses::new(config.addresses),
+            traffic: Traffic::default(),
+            up_free: 0,
+            down_free: 0,
+            wake: u64::MAX,
+            dice,
+            x,
+            y,
+            access: u32::try_from(access).unwrap_or(u32::MAX),
+            nat: config.nat.map_or(NO_NAT, |it| it.0),
+            groups: config.groups.0,
+            link,
+            is_up: false,
+            is_bad: false,
+        });
         self.slots.push(Slot { host: None, sessions: 0, churn: config.churn });
         HostId(host)
     }

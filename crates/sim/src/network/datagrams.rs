@@ -39,8 +39,9 @@ impl Network {
         }
         self.counters.datagrams_sent += 1;
         self.counters.bytes_sent += bytes.len() as u64;
-        self.traffic[sender].datagrams_sent += 1;
-        self.traffic[sender].bytes_sent += bytes.len() as u64;
+        let traffic = &mut self.sites[sender].traffic;
+        traffic.datagrams_sent = traffic.datagrams_sent.saturating_add(1);
+        traffic.bytes_sent += bytes.len() as u64;
         self.trace.add(self.now);
         self.trace.add(u64::from(host) << 16 | u64::from(to.port()));
         self.trace.add_ip(to.ip());
@@ -149,7 +150,7 @@ impl Network {
             };
             flight.to = inner;
         }
-        if !self.addresses[target].contains(&flight.to) {
+        if !site.addresses.as_slice().contains(&flight.to) {
             self.counters.to_nobody += 1;
             return self.fail(number, sender);
         }
@@ -181,8 +182,8 @@ impl Network {
         let size = flight.bytes.len();
         self.counters.datagrams_received += 1;
         self.counters.bytes_received += size as u64;
-        let traffic = &mut self.traffic[host as usize];
-        traffic.datagrams_received += 1;
+        let traffic = &mut self.sites[host as usize].traffic;
+        traffic.datagrams_received = traffic.datagrams_received.saturating_add(1);
         traffic.bytes_received += size as u64;
         self.note(host, format_args!("< {} {size} bytes", flight.from));
         Some(Arrival::Datagram { host, local: flight.to, remote: flight.from, bytes: flight.bytes })

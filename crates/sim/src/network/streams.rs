@@ -43,16 +43,44 @@ enum Finish {
 #[derive(Debug)]
 pub(super) enum Step {
     /// The wish to connect reaches the other host.
-    Open { from: StreamId, host: u32, local: SocketAddr },
-    Opened { end: StreamId, peer: StreamId },
-    Failed { end: StreamId, error: ConnectError },
-    Left { end: StreamId, bytes: Bytes },
-    Arrive { end: StreamId, bytes: Bytes },
-    Through { end: StreamId, bytes: Bytes },
-    Read { end: StreamId, bytes: usize },
-    Finished { end: StreamId },
-    Resumed { end: StreamId },
-    Gone { end: StreamId },
+    Open {
+        from: StreamId,
+        host: u32,
+        local: SocketAddr,
+    },
+    Opened {
+        end: StreamId,
+        peer: StreamId,
+    },
+    Failed {
+        end: StreamId,
+        error: ConnectError,
+    },
+    Left {
+        end: StreamId,
+        bytes: Bytes,
+    },
+    Arrive {
+        end: StreamId,
+        bytes: Bytes,
+    },
+    Through {
+        end: StreamId,
+        bytes: Bytes,
+    },
+    Read {
+        end: StreamId,
+        bytes: usize,
+    },
+    Finished {
+        end: StreamId,
+    },
+    Resumed {
+        end: StreamId,
+    },
+    Gone {
+        end: StreamId,
+    },
 }
 
 /// What a host is told of a stream.
@@ -191,7 +219,7 @@ impl Network {
         let opener = self.end_mut(from)?;
         let (caller, same_side, sought) = (opener.host, opener.same_side, opener.remote);
         let site = &self.sites[host as usize];
-        if !site.is_up || !self.addresses[host as usize].contains(&local) {
+        if !site.is_up || !self.addresses(host).contains(&local) {
             let at = self.now.saturating_add(nanos(self.config.stream_timeout));
             self.step_at(at, Step::Failed { end: from, error: ConnectError::TimedOut });
             return None;
@@ -219,7 +247,7 @@ impl Network {
         entry.queued = entry.queued.saturating_sub(bytes.len());
         entry.in_flight += bytes.len();
         let (host, peer, size) = (entry.host, entry.peer?, bytes.len());
-        self.traffic[host as usize].bytes_sent += size as u64;
+        self.sites[host as usize].traffic.bytes_sent += size as u64;
         self.trace.add(self.now);
         self.trace.add(u64::from(end.serial));
         self.trace.add_bytes(&bytes);
@@ -264,7 +292,7 @@ impl Network {
         let (host, peer) = (entry.host, entry.peer);
         let Some(bytes) = item else { return Some((host, end, StreamEvent::End)) };
         self.counters.stream_bytes += bytes.len() as u64;
-        self.traffic[host as usize].bytes_received += bytes.len() as u64;
+        self.sites[host as usize].traffic.bytes_received += bytes.len() as u64;
         if let Some(peer) = peer {
             let at = self.now.saturating_add(self.delay(end, 1));
             self.step_at(at, Step::Read { end: peer, bytes: bytes.len() });

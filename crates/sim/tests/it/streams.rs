@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use unchoke_core::{Block, Outgoing, PieceIndex, Seed, StreamProtocol};
 use unchoke_sim::{
-    ConnectError, Cut, Distribution, Groups, HostConfig, HostId, Link, Loss, NatConfig, NatKind, Notice, NoticeKind, Rate, StreamHost,
-    Unreachable, World, WorldConfig,
+    ConnectError, Cut, Distribution, Groups, HostConfig, HostId, Link, Loss, NatConfig, NatKind, Notice, NoticeKind,
+    Rate, StreamHost, Unreachable, World, WorldConfig,
 };
 
 /// Sends what it is told to and tells how much has come; every byte is that of its place in the stream.
@@ -217,8 +217,7 @@ fn a_stream_waits_for_a_short_cut_and_ends_in_a_long_one() {
 #[test]
 fn who_cannot_be_reached_refuses_or_is_silent() {
     let silent = (20 * SECOND, ConnectError::TimedOut);
-    for (unreachable, wanted) in
-        [(Unreachable::Silent, silent), (Unreachable::Told, (40 * MS, ConnectError::Refused))]
+    for (unreachable, wanted) in [(Unreachable::Silent, silent), (Unreachable::Told, (40 * MS, ConnectError::Refused))]
     {
         let mut config = plain_config();
         config.unreachable = unreachable;
