@@ -143,7 +143,7 @@ impl Plot {
         let values = histogram.sorted();
         let step = values.len().div_ceil(500).max(1);
         let last = values.len().saturating_sub(1);
-        let wanted = |at: &usize| at % step == 0 || *at == last;
+        let wanted = |at: &usize| at.is_multiple_of(step) || *at == last;
         let point = |at: usize| (values[at] as f64 * unit, (at + 1) as f64 / values.len() as f64);
         let points: Vec<(f64, f64)> = (0..values.len()).filter(wanted).map(point).collect();
         self.line(name, &points);

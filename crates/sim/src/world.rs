@@ -65,8 +65,11 @@ pub enum Notice<E> {
 /// Makes a host for a session that begins.
 type Factory<H> = Box<dyn FnMut(Birth<H>) -> H>;
 
+/// What the owner wants done at a time.
+type Work<H> = Box<dyn FnOnce(&mut World<H>)>;
+
 enum Script<H: Host> {
-    Run(Box<dyn FnOnce(&mut World<H>)>),
+    Run(Work<H>),
     Mark(u64),
 }
 
