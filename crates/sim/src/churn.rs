@@ -8,7 +8,7 @@ use unchoke_core::Seed;
 
 /// Names a [`Churn`] of a world.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ChurnId(pub(crate) u16);
+pub struct ChurnId(pub(crate) u32);
 
 /// How long hosts stay, and how long they stay away.
 #[derive(Clone, PartialEq, Debug)]

@@ -70,6 +70,10 @@ impl Cut {
         Self { end: nanos(end), ..self }
     }
 
+    pub(crate) const fn is_over(&self, now: u64) -> bool {
+        self.end <= now
+    }
+
     /// When the cut ends, if it stops something that is sent now.
     pub(crate) fn stops(&self, now: u64, from: u32, to: u32) -> Option<u64> {
         let is_now = self.begin <= now && now < self.end;

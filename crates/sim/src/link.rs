@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Names a [`Link`] of a world.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct LinkId(pub(crate) u16);
+pub struct LinkId(pub(crate) u32);
 
 /// The access line of hosts of one kind. The way from one host to another is the access latency of both, the distance between them, and
 /// what the sender's line adds: jitter, loss, duplicates.
@@ -191,7 +191,7 @@ pub(crate) struct Site {
     /// The NAT that it is behind, or `u32::MAX`.
     pub(crate) nat: u32,
     pub(crate) groups: u32,
-    pub(crate) link: u16,
+    pub(crate) link: u32,
     pub(crate) is_up: bool,
     pub(crate) is_bad: bool,
 }

@@ -115,14 +115,11 @@ impl<H: Host> World<H> {
     }
 
     /// Adds a kind of line.
-    ///
-    /// # Panics
-    /// If there are 65,536 already.
     #[must_use]
     pub fn add_link(&mut self, link: Link) -> LinkId {
-        let number = u16::try_from(self.network.links.len());
+        let number = u32::try_from(self.network.links.len()).unwrap_or(u32::MAX);
         self.network.links.push(link);
-        LinkId(number.ok().unwrap_or_else(|| panic!("a world has at most 65,536 kinds of lines")))
+        LinkId(number)
     }
 
     /// Adds a NAT or firewall.
@@ -132,14 +129,11 @@ impl<H: Host> World<H> {
     }
 
     /// Adds a way in which hosts come and go.
-    ///
-    /// # Panics
-    /// If there are 65,536 already.
     #[must_use]
     pub fn add_churn(&mut self, churn: Churn) -> ChurnId {
-        let number = u16::try_from(self.churns.len());
+        let number = u32::try_from(self.churns.len()).unwrap_or(u32::MAX);
         self.churns.push(churn);
-        ChurnId(number.ok().unwrap_or_else(|| panic!("a world has at most 65,536 kinds of churn")))
+        ChurnId(number)
     }
 
     /// Sets what makes a host for each session that [`spawn`](Self::spawn), [`join`](Self::join) or churn begins. Without it, a host that
@@ -299,6 +293,8 @@ impl<H: Host> World<H> {
 
     /// Adds a rule that stops what hosts send to one another. Streams wait, and close if it lasts too long.
     pub fn cut(&mut self, cut: Cut) {
+        let now = self.network.nanos();
+        self.network.cuts.retain(|it| !it.is_over(now));
         self.network.cuts.push(cut);
     }
 

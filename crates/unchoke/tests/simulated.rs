@@ -2,6 +2,7 @@
 
 #![cfg(feature = "client")]
 #![allow(clippy::disallowed_methods, reason = "a world needs one instant to begin with")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use bytes::Bytes;
 use std::collections::BTreeSet;
