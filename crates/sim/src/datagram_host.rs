@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use unchoke_core::{DatagramProtocol, Path};
 
-/// A host that runs one [`DatagramProtocol`] on all of its addresses. The events are those of the protocol.
+/// A host that runs one [`DatagramProtocol`] on all of its addresses. The events are those of the protocol. What it sends leaves from
+/// the first address of the destination's family, as the protocol does not say which; for several sockets of one family write a
+/// [`Host`] that has a protocol for each, and [`Net::send_from`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DatagramHost<P> {

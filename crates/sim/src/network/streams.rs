@@ -218,15 +218,14 @@ impl Network {
     fn open(&mut self, from: StreamId, host: u32, local: SocketAddr) -> Option<Told> {
         let opener = self.end_mut(from)?;
         let (caller, same_side, sought) = (opener.host, opener.same_side, opener.remote);
-        let site = &self.sites[host as usize];
-        if !site.is_up || !self.addresses(host).contains(&local) {
+        let listens = self.sites[host as usize].is_up && self.addresses(host).contains(&local);
+        let Some(own) = self.source(caller, sought).filter(|_| listens) else {
             let at = self.now.saturating_add(nanos(self.config.stream_timeout));
             self.step_at(at, Step::Failed { end: from, error: ConnectError::TimedOut });
             return None;
-        }
+        };
         // Each stream has a port of its own at the caller's side.
         let port = 49_152 + u16::try_from(from.serial % 16_384).unwrap_or(0);
-        let own = self.source(caller, sought)?;
         let nat = self.nats.get(self.sites[caller as usize].nat as usize).filter(|_| !same_side);
         let ip = nat.and_then(|it| it.translates(&own)).unwrap_or(own.ip());
         let remote = SocketAddr::new(ip, port);
