@@ -128,3 +128,33 @@ fn marks_and_scripts_come_in_the_order_in_which_they_were_set() {
     assert_eq!(marks, [(SECOND, 10), (SECOND, 11), (SECOND, 12), (2 * SECOND, 20)]);
     assert_eq!(world.elapsed(), 3 * SECOND);
 }
+
+/// Five hundred hosts that begin offline, and how many of them are up at these times.
+fn up(churn: Churn, times: &[Duration]) -> Vec<usize> {
+    let mut world = world(1, plain_config());
+    world.set_factory(|_| pinger());
+    let churn = world.add_churn(churn);
+    for n in 0..500_u16 {
+        let mut config = HostConfig::new(SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6881)));
+        config.churn = Some(churn);
+        let _ = world.add_offline(config);
+    }
+    let mut at = |time: &Duration| {
+        world.skip_to(*time);
+        world.hosts().filter(|id| world.is_up(*id)).count()
+    };
+    times.iter().map(&mut at).collect()
+}
+
+#[test]
+fn who_begins_offline_comes_within_a_pause() {
+    let churn = Churn::new(Distribution::Constant(1000 * SECOND), Distribution::Constant(10 * SECOND));
+    let up = up(churn, &[Duration::ZERO, 5 * SECOND, 10 * SECOND]);
+    assert!(up[0] == 0 && (200..300).contains(&up[1]) && up[2] == 500, "{up:?}");
+}
+
+#[test]
+fn in_the_long_run_half_of_a_dht_is_up() {
+    let up = up(Churn::dht(), &[20_000 * HOUR]);
+    assert!((200..300).contains(&up[0]), "{up:?}");
+}

@@ -5,6 +5,7 @@
 
 mod churn;
 mod datagrams;
+mod flow;
 mod nats;
 mod pinger;
 mod streams;
