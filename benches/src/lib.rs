@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod corpora;
+pub mod pings;
 
 use unchoke_core::{Seed, Sha1Hash};
 use unchoke_metainfo::{BuildError, Builder};

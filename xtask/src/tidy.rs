@@ -21,6 +21,7 @@ const BUDGETS: &[(&str, usize)] = &[
     ("unchoke-metainfo", 16),
     ("unchoke-wire", 16),
     ("unchoke-tracker", 16),
+    ("unchoke-sim", 16),
     ("unchoke-utp", 16),
     ("unchoke-storage", 16),
     ("unchoke-swarm", 16),

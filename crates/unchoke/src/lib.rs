@@ -4,6 +4,8 @@ pub use unchoke_bencode as bencode;
 pub use unchoke_core as core;
 #[cfg(feature = "metainfo")]
 pub use unchoke_metainfo as metainfo;
+#[cfg(feature = "sim")]
+pub use unchoke_sim as sim;
 #[cfg(feature = "storage")]
 pub use unchoke_storage as storage;
 #[cfg(feature = "swarm")]
