@@ -13,11 +13,11 @@ use unchoke_tokio::{AddTorrent, Client, Dht, DhtError};
 /// How often it is looked whether something has come about that nobody tells of.
 const SOON: Duration = Duration::from_millis(10);
 
-/// A network of nodes that know one another, at least eight if there are so many.
+/// A network of nodes of which each has joined through all before it, and knows four if there are so many.
 async fn network(count: u8) -> Vec<Dht> {
     let mut nodes: Vec<Dht> = Vec::new();
     for number in 1..=count {
-        let roots = nodes.first().map(root);
+        let roots: Vec<String> = nodes.iter().map(root).collect();
         let address = SocketAddr::from(([127, 0, 7, number], 0));
         nodes.push(Dht::bind(Config::default(), &[address], roots).await.unwrap());
     }
@@ -27,7 +27,7 @@ async fn network(count: u8) -> Vec<Dht> {
     for node in &nodes {
         let knows = async || node.health().await.unwrap().nodes_v4;
         within(async {
-            while knows().await < usize::from(count - 1).min(8) {
+            while knows().await < usize::from(count - 1).min(4) {
                 tokio::time::sleep(SOON).await
             }
         })
