@@ -40,7 +40,10 @@ async fn exercise(json: bool) -> Result<(), Failure> {
         let node = Dht::bind(Config::default(), &[SocketAddr::from(([127, 0, 0, number], 0))], roots).await;
         nodes.push(node.map_err(failed)?);
     }
-    for node in nodes.iter().skip(1) {
+    // The first had nobody to join through.
+    let others = nodes.iter().skip(1).take(ROOTS).flat_map(|node| node.local_addrs()).map(SocketAddr::to_string);
+    nodes.first().ok_or_else(nobody)?.bootstrap(others);
+    for node in &nodes {
         node.bootstrapped().await.map_err(failed)?;
     }
     let joined = begin.elapsed();

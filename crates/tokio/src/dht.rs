@@ -122,6 +122,8 @@ impl Dht {
     pub fn bootstrap(&self, roots: impl IntoIterator<Item = impl Into<String>>) {
         let roots: Vec<String> = roots.into_iter().map(Into::into).collect();
         if !roots.is_empty() {
+            // Whatever is begun from now on waits for the first attempt.
+            self.work(|part, _| part.handle_lookup());
             // The node must not live on only because a name cannot be looked up.
             tokio::spawn(bootstrap(self.commands.downgrade(), roots));
         }
@@ -223,11 +225,15 @@ impl Dht {
         let (sender, events) = mpsc::unbounded_channel();
         let op = Arc::new(OnceLock::new());
         let begun = Arc::clone(&op);
-        self.work(move |part, now| {
-            let op = begin(&mut part.node, now);
-            part.watch(op, sender);
-            let _ = begun.set(op);
+        let work: Work = Box::new(move |part, now| {
+            // It may have been dropped while it waited.
+            if !sender.is_closed() {
+                let op = begin(&mut part.node, now);
+                part.watch(op, sender);
+                let _ = begun.set(op);
+            }
         });
+        self.work(move |part, now| part.begin(now, work));
         DhtOperation { commands: self.commands.clone(), op, events, is_done: false }
     }
 
@@ -251,6 +257,7 @@ fn send(commands: &Commands, work: Work) {
 
 async fn bootstrap(commands: mpsc::WeakUnboundedSender<Command>, mut roots: Vec<String>) {
     let mut wait = FIRST_RETRY;
+    let mut is_first = true;
     loop {
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
         for root in roots {
@@ -260,9 +267,18 @@ async fn bootstrap(commands: mpsc::WeakUnboundedSender<Command>, mut roots: Vec<
             }
         }
         let Some(commands) = commands.upgrade() else { return };
-        if !found.is_empty() {
-            send(&commands, Box::new(move |part, now| part.node.bootstrap(now, &found)));
-        }
+        send(
+            &commands,
+            Box::new(move |part, now| {
+                if !found.is_empty() {
+                    part.node.bootstrap(now, &found);
+                }
+                if is_first {
+                    part.handle_looked_up(now);
+                }
+            }),
+        );
+        is_first = false;
         drop(commands);
         if unknown.is_empty() {
             return;
@@ -304,7 +320,7 @@ impl DhtOperation {
 impl Drop for DhtOperation {
     fn drop(&mut self) {
         if !self.is_done {
-            // Commands are carried out in their order, so by then it has begun.
+            // Commands are carried out in their order, so by then it has begun, or it never will.
             let op = Arc::clone(&self.op);
             send(
                 &self.commands,

@@ -14,6 +14,23 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 pub(crate) struct Sockets {
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
+    turn: Turn,
+}
+
+/// Which socket is read first.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    V4,
+    V6,
+}
+
+impl Turn {
+    fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
 }
 
 impl Sockets {
@@ -23,7 +40,7 @@ impl Sockets {
     /// The first address that cannot be bound, and why.
     #[cfg(feature = "dht")]
     pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut sockets = Self { v4: None, v6: None };
+        let mut sockets = Self { v4: None, v6: None, turn: Turn::V4 };
         for address in addresses {
             let place = if address.is_ipv4() { &mut sockets.v4 } else { &mut sockets.v6 };
             *place = Some(bind(*address).map_err(|error| (*address, error))?);
@@ -45,7 +62,7 @@ impl Sockets {
         });
         match (v4, v6) {
             (Err(error), Err(_)) => Err(error),
-            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok() }),
+            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok(), turn: Turn::V4 }),
         }
     }
 
@@ -83,9 +100,14 @@ impl Sockets {
         socket.try_send_to(datagram, to).map(drop)
     }
 
-    /// The next datagram that has come.
-    pub(crate) fn receive(&self, buf: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        for socket in [&self.v4, &self.v6].into_iter().flatten() {
+    /// The next datagram that has come. The families have their turns, so that a flood over one does not silence the other.
+    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        self.turn = self.turn.other();
+        let order = match self.turn {
+            Turn::V4 => [&self.v4, &self.v6],
+            Turn::V6 => [&self.v6, &self.v4],
+        };
+        for socket in order.into_iter().flatten() {
             match socket.try_recv_from(buf) {
                 Ok(received) => return Some(received),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -89,13 +89,21 @@ async fn an_operation_that_is_dropped_is_cancelled() {
     let silent = tokio::net::UdpSocket::bind(local()).await.unwrap();
     let root = silent.local_addr().unwrap().to_string();
     let dht = Dht::bind(Config::default(), &[local()], [root]).await.unwrap();
-    // The query is under way when it has come.
+    // The query is under way when it has come, so the root is known.
     silent.readable().await.unwrap();
     let before = dht.health().await.unwrap().operations;
     let search = dht.get_peers(Id::new([1; 20]));
     assert_eq!(dht.health().await.unwrap().operations, before + 1);
     drop(search);
     assert_eq!(dht.health().await.unwrap().operations, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_before_the_roots_are_known_waits_for_them() {
+    let nodes = network(1).await;
+    let dht = Dht::bind(Config::default(), &[local()], [root(&nodes[0])]).await.unwrap();
+    let answer = within(dht.announce(Id::new([1; 20]), Announcement::new(6881)).finish()).await.unwrap();
+    assert_eq!(stored(&answer.outcome), 1, "{answer:?}");
 }
 
 #[tokio::test]
