@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use unchoke_core::{DiskError, PeerId};
 use unchoke_examples::{
-    Failure, Progress, Source, address, addresses, bytes, generate, load, positive, run, say, tell,
-    tell_tracker_failures, unexpected,
+    Failure, Progress, Source, address, addresses, bytes, generate, host_port, load, positive, run, say, tell,
+    tell_tracker_failures, text, unexpected,
 };
 use unchoke_storage::FileStorage;
 use unchoke_swarm::Event;
@@ -21,7 +21,7 @@ use unchoke_swarm::picker::Sequential;
 use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
 
 const USAGE: &str = "download <FILE.torrent | magnet:…> [--output DIR] [--peer HOST:PORT]… [--listen ADDR] [--seed] \
-                     [--sequential] [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
+                     [--sequential] [--dht HOST:PORT]… [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
                      Peers that cannot be reached are tried again until the download is complete or Ctrl-C ends it.";
 
 #[derive(Default)]
@@ -35,6 +35,7 @@ struct Options {
     down: Option<u64>,
     up: Option<u64>,
     tracker_roots: Vec<Vec<u8>>,
+    dht: Vec<String>,
     json: bool,
 }
 
@@ -49,6 +50,7 @@ fn parse() -> Result<Options, Failure> {
             Long("listen") => options.listen = Some(address(&parser.value()?)?),
             Long("seed") => options.seed = true,
             Long("sequential") => options.sequential = true,
+            Long("dht") => options.dht.push(host_port(text(parser.value()?)?)?),
             Long("tracker-ca") => options.tracker_roots.push(bytes(&parser.value()?)?),
             Long("limit-down") => options.down = Some(positive(&parser.value()?)?),
             Long("limit-up") => options.up = Some(positive(&parser.value()?)?),
@@ -101,9 +103,12 @@ async fn download(mut options: Options) -> Result<(), Failure> {
         add = add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry))));
     }
     let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-    let builder = std::mem::take(&mut options.tracker_roots)
+    let mut builder = std::mem::take(&mut options.tracker_roots)
         .into_iter()
         .fold(Client::builder().listen(listen), ClientBuilder::tracker_root);
+    if !options.dht.is_empty() {
+        builder = builder.dht(unchoke_dht::Config::default(), std::mem::take(&mut options.dht));
+    }
     let client = builder.build().await.map_err(|error| Failure::failed(&error))?;
     client.set_limits(options.down, options.up);
     let begin = Instant::now();

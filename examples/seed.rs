@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use unchoke_examples::{
-    Failure, Source, address, bytes, generate, load, run, say, tell_tracker_failures, tracker_url, unexpected,
+    Failure, Source, address, bytes, generate, host_port, load, run, say, tell_tracker_failures, text, tracker_url,
+    unexpected,
 };
 use unchoke_metainfo::Metainfo;
 use unchoke_storage::FileStorage;
 use unchoke_swarm::TorrentState;
 use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
 
-const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL]… [--tracker-ca FILE.der]… [--json]";
+const USAGE: &str = "seed <FILE.torrent> --data DIR [--listen ADDR] [--tracker URL]… [--dht HOST:PORT]… \
+                     [--tracker-ca FILE.der]… [--json]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,7 +28,7 @@ async fn main() -> ExitCode {
 async fn start() -> Result<(), Failure> {
     use lexopt::Arg::{Long, Value};
     let (mut file, mut data, mut json) = (None::<OsString>, None::<PathBuf>, false);
-    let mut trackers = Vec::new();
+    let (mut trackers, mut dht) = (Vec::new(), Vec::new());
     let mut builder = Client::builder();
     let mut listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut parser = lexopt::Parser::from_env();
@@ -35,11 +37,15 @@ async fn start() -> Result<(), Failure> {
             Long("data") => data = Some(parser.value()?.into()),
             Long("listen") => listen = address(&parser.value()?)?,
             Long("tracker") => trackers.push(tracker_url(parser.value()?)?),
+            Long("dht") => dht.push(host_port(text(parser.value()?)?)?),
             Long("tracker-ca") => builder = builder.tracker_root(bytes(&parser.value()?)?),
             Long("json") => json = true,
             Value(value) if file.is_none() => file = Some(value),
             other => return Err(unexpected(other)),
         }
+    }
+    if !dht.is_empty() {
+        builder = builder.dht(unchoke_dht::Config::default(), dht);
     }
     match (file, data) {
         (None, None) => {

@@ -17,7 +17,8 @@ use unchoke_sim::{
     Churn, DatagramHost, Histogram, HostConfig, HostId, Loss, NatConfig, NatKind, Notice, World, WorldConfig,
 };
 
-const USAGE: &str = "simulate_dht [--nodes N] [--lookups N] [--scenario churn|still] [--seed N] [--compact] [--out DIR] [--json]";
+const USAGE: &str =
+    "simulate_dht [--nodes N] [--lookups N] [--scenario churn|still] [--seed N] [--compact] [--out DIR] [--json]";
 /// Nodes that do not come and go, and that others begin with.
 const ROOTS: u32 = 8;
 /// In this time all nodes join.

@@ -77,6 +77,44 @@ pub fn positive(argument: &OsStr) -> Result<u64, Failure> {
     number.ok_or_else(|| Failure::Usage(format!("{text:?} is not a number above 0")))
 }
 
+/// Takes `HOST:PORT` as it is, for a node that looks the name up again and again if need be.
+///
+/// # Errors
+/// If it is no such thing.
+pub fn host_port(root: String) -> Result<String, Failure> {
+    let port = root.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match port {
+        Some((host, 1..)) if !host.is_empty() => Ok(root),
+        _ => Err(Failure::Usage(format!("{root:?} is not HOST:PORT"))),
+    }
+}
+
+/// Parses a port.
+///
+/// # Errors
+/// If it is none.
+pub fn port(argument: &OsStr) -> Result<u16, Failure> {
+    let number = positive(argument)?;
+    u16::try_from(number).map_err(|_| Failure::Usage(format!("{number} is no port")))
+}
+
+/// Parses bytes in hex, two digits for each.
+///
+/// # Errors
+/// If it is anything else, or not so many bytes.
+pub fn hex<const N: usize>(text: &str) -> Result<[u8; N], Failure> {
+    let wrong = || Failure::Usage(format!("{text:?} is not {} digits of hex", N.saturating_mul(2)));
+    let mut bytes = [0; N];
+    if text.len() != N.saturating_mul(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(bytes)
+}
+
 /// Takes text as it is.
 ///
 /// # Errors

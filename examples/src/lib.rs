@@ -10,7 +10,10 @@ mod progress;
 #[cfg(feature = "client")]
 mod trackers;
 
-pub use arguments::{Source, address, addresses, bytes, load, no_arguments, positive, text, tracker_url, unexpected};
+pub use arguments::{
+    Source, address, addresses, bytes, hex, host_port, load, no_arguments, port, positive, text, tracker_url,
+    unexpected,
+};
 pub use content::{Content, generate};
 pub use failure::Failure;
 pub use output::{run, say, tell};

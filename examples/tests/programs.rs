@@ -80,7 +80,18 @@ impl Drop for Running {
 
 #[test]
 fn help_is_no_failure() {
-    for name in ["create", "demo", "download", "inspect", "sans_io_loop", "seed", "tracker", "custom_picker"] {
+    for name in [
+        "create",
+        "custom_picker",
+        "demo",
+        "dht",
+        "dht_blocking",
+        "download",
+        "inspect",
+        "sans_io_loop",
+        "seed",
+        "tracker",
+    ] {
         for flag in ["-h", "--help"] {
             let output = run(name, &[flag]);
             assert_eq!(code(&output), Some(0), "{name}");
@@ -111,6 +122,11 @@ fn bad_arguments_and_input_end_with_2() {
         (create(&["--piece-length", "4294967295"]), "4294967295"),
         (create(&["--tracker", "nonsense"]), "scheme"),
         (run("demo", &["more"]), "more"),
+        (run("download", &[LINK, "--dht", "nonsense"]), "nonsense"),
+        (run("dht", &["get-peers", "11", "--bootstrap", "127.0.0.1:1"]), "40 digits"),
+        (run("dht", &["get-peers", &"11".repeat(20)]), "--bootstrap"),
+        (run("dht", &["put", &"x".repeat(1001)]), "1006 bytes"),
+        (run("dht_blocking", &["nonsense"]), "nonsense"),
     ] {
         assert_eq!(code(&output), Some(2), "{output:?}");
         assert!(error(&output).contains(reason), "{output:?}");
@@ -225,4 +241,55 @@ fn a_download_ends_with_0_and_its_figures_or_with_1_where_nothing_can_be_stored(
     let output = download(&blocked);
     assert_eq!(code(&output), Some(1), "{output:?}");
     assert!(error(&output).contains("access denied"), "{}", error(&output));
+}
+
+#[test]
+fn fifty_nodes_on_one_machine_find_what_they_tell_one_another() {
+    let output = run("dht", &["--json"]);
+    assert_eq!(code(&output), Some(0), "{output:?}");
+    let lines: Vec<&[u8]> = output.stdout.trim_ascii().split(|byte| *byte == b'\n').collect();
+    assert_eq!(keys(lines[0]), ["joined_milliseconds", "nodes"]);
+    assert_eq!(lines.len(), 7);
+    for row in &lines[1..] {
+        assert_eq!(keys(row), ["longest_milliseconds", "median_milliseconds", "operation", "queries"]);
+    }
+}
+
+#[test]
+fn what_one_program_tells_the_dht_another_finds() {
+    let listening = |arguments: &[&str]| {
+        let mut child = program("dht");
+        child.args(["node", "--json", "--listen"]).args(arguments).stdout(Stdio::piped());
+        let mut node = Running(child.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        (node, told["listen"].as_str().unwrap().to_owned())
+    };
+    let (_first, root) = listening(&["127.0.0.11:0"]);
+    let (_second, _) = listening(&["127.0.0.12:0", "--bootstrap", &root]);
+    let torrent = "ab".repeat(20);
+    let dht = |arguments: &[&str]| {
+        let output = run("dht", &[arguments, &["--bootstrap", &root, "--listen", "127.0.0.13:0", "--json"]].concat());
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let last = text.lines().last().map(|line| serde_json::from_str(line).unwrap());
+        (code(&output), text, last.unwrap_or(serde_json::Value::Null))
+    };
+    let (done, text, last) = dht(&["announce", &torrent, "--port", "6999"]);
+    assert_eq!((done, last["stored"].as_u64() > Some(0)), (Some(0), true), "{text}");
+    let (done, text, last) = dht(&["get-peers", &torrent]);
+    assert_eq!((done, &last["peers"]), (Some(0), &1.into()), "{text}");
+    assert!(text.contains("127.0.0.13:6999"));
+    let found = run("dht_blocking", &[&torrent, "--bootstrap", &root, "--listen", "127.0.0.14:0"]);
+    assert_eq!((code(&found), found.stdout.as_slice()), (Some(0), &b"127.0.0.13:6999\n"[..]), "{found:?}");
+    let (done, text, last) = dht(&["put", "hello"]);
+    assert_eq!(done, Some(0), "{text}");
+    let (done, text, last) = dht(&["get", last["target"].as_str().unwrap()]);
+    assert_eq!((done, &last["value"]), (Some(0), &"hello".into()), "{text}");
+    let (done, text, _) = dht(&["get", &torrent]);
+    assert_eq!(done, Some(1), "{text}");
+    let (done, text, last) = dht(&["sample"]);
+    assert_eq!((done, &last["info_hashes"]), (Some(0), &1.into()), "{text}");
+    let (done, text, last) = dht(&["crawl", "--seconds", "1"]);
+    assert_eq!((done, &last["info_hashes"]), (Some(0), &1.into()), "{text}");
 }

@@ -4,6 +4,8 @@
 //! (ten seconds until it first unchokes or asks for anything). In it each peer has an address of its own, because
 //! Transmission closes connections from the address that it listens on.
 
+mod dht;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -95,7 +97,8 @@ pub(crate) fn interop(arguments: &[String]) -> Outcome<ExitCode> {
     generate_single(&lab)?;
     generate_tree(&lab)?;
     let contents = contents(&lab);
-    let names = cases(&contents).iter().map(Case::to_string).filter(|name| name.contains(only)).collect::<Vec<_>>();
+    let names = cases(&contents).iter().map(Case::to_string).chain(dht::CASES.map(str::to_owned)).collect::<Vec<_>>();
+    let names = names.into_iter().filter(|name| name.contains(only)).collect::<Vec<_>>();
     let (next, failed, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
     let work = || -> io::Result<()> {
         while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -133,6 +136,10 @@ fn apart(name: &str) -> Result<(), String> {
 /// Runs a case in the network that the program is in.
 fn one(lab: &Lab, name: &str) -> Outcome<ExitCode> {
     raise()?;
+    if dht::CASES.contains(&name) {
+        dht::case(lab, name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let contents = contents(lab);
     let case = cases(&contents).into_iter().find(|case| case.to_string() == name);
     case.ok_or_else(|| format!("there is no case {name:?}"))?.run(lab)?;

@@ -4,6 +4,7 @@
 
 pub mod bitfield;
 pub mod compact;
+pub mod demux;
 pub mod disk;
 pub mod hash;
 pub mod info_hash;
@@ -17,6 +18,7 @@ pub mod seed;
 pub mod verify;
 
 pub use bitfield::{Bitfield, BitfieldError};
+pub use demux::{DatagramPart, Demux};
 pub use disk::{DiskError, DiskOutcome, DiskWork, JobId};
 pub use hash::{PieceHash, PieceRoot, Sha1, Sha1Hash, Sha256, Sha256Hash};
 pub use info_hash::{InfoHash, InfoHashes};

@@ -71,16 +71,16 @@ impl Upkeep {
         self.next_refresh = later(now, self.refresh_interval);
     }
 
-    /// It has ended, and there are so many nodes in the tables. Returns whether this is the first time that there are enough.
+    /// It, or a search that fills a bucket, has ended, and there are so many nodes in the tables. Returns whether this is the first time that there are enough.
     pub(crate) fn handle_refreshed(&mut self, now: Instant, nodes: usize) -> bool {
-        self.is_refreshing = false;
-        if nodes < ENOUGH {
+        let is_refresh = std::mem::replace(&mut self.is_refreshing, false);
+        if nodes >= ENOUGH {
+            self.failures = 0;
+        } else if is_refresh {
             // The first attempts follow one another soon, the later ones do not harm a network that is gone.
             let wait = FIRST_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(6)).unwrap_or(64));
             self.failures = self.failures.saturating_add(1);
             self.next_refresh = later(now, wait.min(self.refresh_interval));
-        } else {
-            self.failures = 0;
         }
         let is_first = !self.is_joined && nodes > 0;
         self.is_joined |= is_first;
@@ -120,4 +120,22 @@ impl Upkeep {
 
 fn later(at: Instant, by: Duration) -> Instant {
     at.checked_add(by).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unchoke_core::Seed;
+
+    #[test]
+    fn searches_that_fill_buckets_do_not_put_off_the_next_attempt_to_join() {
+        let now = Instant::now();
+        let mut upkeep = Upkeep::new(now, &Config::default(), &mut Seed::new([1; 32]).rng());
+        upkeep.handle_refresh(now);
+        assert!(upkeep.handle_refreshed(now, 1));
+        while upkeep.take_fill() {
+            assert!(!upkeep.handle_refreshed(now, 1));
+        }
+        assert!(upkeep.wants_refresh(now + FIRST_RETRY));
+    }
 }

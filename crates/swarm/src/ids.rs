@@ -59,7 +59,9 @@ pub enum PeerOrigin {
     Tracker,
     /// Peer exchange (BEP 11).
     Pex,
-    /// The caller: a fixed list, a magnet link's `x.pe`, the DHT.
+    /// The DHT (BEP 5).
+    Dht,
+    /// The caller: a fixed list, a magnet link's `x.pe`.
     Manual,
     /// The peer itself connected.
     Incoming,

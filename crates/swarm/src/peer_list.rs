@@ -30,6 +30,11 @@ impl Candidate {
     }
 }
 
+/// Whether strangers have named an address: they may name any number.
+fn is_hearsay(origin: PeerOrigin) -> bool {
+    matches!(origin, PeerOrigin::Pex | PeerOrigin::Dht)
+}
+
 /// The known addresses of one torrent.
 #[derive(Debug, Default)]
 pub(crate) struct PeerList {
@@ -58,11 +63,9 @@ impl PeerList {
     /// Makes room by forgetting an address that failed, or one that strangers named if the new one is from a better source.
     fn evict(&mut self, origin: PeerOrigin) -> bool {
         let worst = self.known.iter().filter(|(_, candidate)| !candidate.in_use);
-        let worst = worst.max_by_key(|(_, candidate)| (candidate.failures, candidate.origin == PeerOrigin::Pex));
+        let worst = worst.max_by_key(|(_, candidate)| (candidate.failures, is_hearsay(candidate.origin)));
         let found = worst
-            .filter(|(_, candidate)| {
-                candidate.failures > 0 || (candidate.origin == PeerOrigin::Pex && origin != PeerOrigin::Pex)
-            })
+            .filter(|(_, candidate)| candidate.failures > 0 || (is_hearsay(candidate.origin) && !is_hearsay(origin)))
             .map(|(address, _)| *address);
         found.is_some_and(|address| self.known.remove(&address).is_some())
     }
@@ -172,13 +175,16 @@ mod tests {
 
     #[test]
     fn strangers_cannot_fill_the_list_against_the_tracker() {
-        let mut list = PeerList::default();
-        (1..=2000).for_each(|number| {
-            list.add(address(number), PeerOrigin::Pex);
-        });
-        assert_eq!(list.len(), MAX_KNOWN);
-        assert!(!list.add(address(5000), PeerOrigin::Pex));
-        assert!(list.add(address(5001), PeerOrigin::Tracker));
+        for stranger in [PeerOrigin::Pex, PeerOrigin::Dht] {
+            let mut list = PeerList::default();
+            (1..=2000).for_each(|number| {
+                list.add(address(number), stranger);
+            });
+            assert_eq!(list.len(), MAX_KNOWN);
+            assert!(!list.add(address(5000), PeerOrigin::Pex));
+            assert!(!list.add(address(5000), PeerOrigin::Dht));
+            assert!(list.add(address(5001), PeerOrigin::Tracker));
+        }
     }
 
     #[test]

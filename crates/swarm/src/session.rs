@@ -521,6 +521,12 @@ impl Session {
         self.torrents.get(&torrent).map(Torrent::stats)
     }
 
+    /// Whether only trackers may tell of a torrent's peers (BEP 27). False until the metadata says so.
+    #[must_use]
+    pub fn is_private(&self, torrent: TorrentKey) -> Option<bool> {
+        self.torrents.get(&torrent).map(Torrent::is_private)
+    }
+
     /// Figures of the peers of a torrent that have shaken hands.
     #[must_use]
     pub fn peers(&self, torrent: TorrentKey) -> Vec<PeerInfo> {

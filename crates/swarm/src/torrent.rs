@@ -509,9 +509,16 @@ impl Torrent {
     }
 
     pub(crate) fn add_peers(&mut self, addresses: &[SocketAddr], origin: PeerOrigin) {
+        if self.private && origin == PeerOrigin::Dht {
+            return;
+        }
         for address in addresses {
             self.list.add(*address, origin);
         }
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
     }
 
     fn refill(&mut self, now: Instant, shared: &mut Shared, key: PeerKey) {

@@ -4,14 +4,15 @@ use crate::error::AnnounceError;
 use crate::stream::{self, StreamError};
 #[cfg(feature = "https")]
 use crate::tls::Tls;
+use crate::udp;
 use bytes::BytesMut;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
-use tokio::net::{TcpStream, UdpSocket};
-use unchoke_core::{DatagramProtocol as _, Path, Seed};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use unchoke_core::Seed;
 use unchoke_tracker::http::{HttpEvent, HttpTracker};
-use unchoke_tracker::udp::{UdpConfig, UdpEvent, UdpTracker};
+use unchoke_tracker::udp::{UdpConfig, UdpTracker};
 use unchoke_tracker::{AnnounceRequest, AnnounceResponse, TrackerError, TrackerUrl};
 
 /// How long one announce may take.
@@ -22,14 +23,14 @@ const CONNECT: Duration = Duration::from_secs(6);
 const UDP_RETRIES: u32 = 1;
 /// Redirects followed per announce.
 const MAX_REDIRECTS: usize = 3;
-/// The longest datagram that a tracker sends: a full list of peers.
-const DATAGRAM: usize = 64 * 1024;
 
 /// How trackers are reached.
 #[derive(Clone)]
 pub(crate) struct Network {
     /// The address to announce from, if it matters.
     pub(crate) source: Option<SocketAddr>,
+    /// Where datagrams go.
+    pub(crate) udp: udp::Commands,
     #[cfg(feature = "https")]
     pub(crate) tls: Tls,
 }
@@ -103,38 +104,13 @@ impl Network {
         seed: &Seed,
     ) -> Result<AnnounceResponse, AnnounceError> {
         let remote = first(&lookup(url).await?, url)?;
-        let any = if remote.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
-        let source = self.source.map(|source| source.ip()).filter(|from| from.is_ipv4() == remote.is_ipv4());
-        let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await?;
         let mut config = UdpConfig::default();
         config.max_retries = UDP_RETRIES;
         // Transaction ids must differ from one announce to the next, or an old answer could pass for a new one.
         let seed = seed.derive(&format!("tracker {}", rand::random::<u64>()));
         let mut tracker = UdpTracker::new(url, remote, &seed, config)?;
         tracker.announce(request);
-        let (mut datagram, mut answer) = (Vec::new(), vec![0; DATAGRAM]);
-        loop {
-            datagram.clear();
-            while let Some(transmit) = tracker.poll_transmit(Instant::now(), &mut datagram) {
-                socket.send_to(datagram.get(..transmit.size).unwrap_or_default(), transmit.destination).await?;
-                datagram.clear();
-            }
-            match tracker.poll_event() {
-                Some(UdpEvent::Announced { response, .. }) => return Ok(response),
-                Some(UdpEvent::Failed { error, .. }) => return Err(error.into()),
-                _ => {}
-            }
-            let at = tracker.poll_timeout().ok_or(TrackerError::TimedOut)?;
-            tokio::select! {
-                received = socket.recv_from(&mut answer) => {
-                    let (length, sender) = received?;
-                    let bytes = answer.get(..length).unwrap_or_default();
-                    // What is not from the tracker is counted there and otherwise passed over.
-                    let _ = tracker.handle_input(Instant::now(), Path::from_remote(sender), bytes);
-                }
-                () = tokio::time::sleep_until(at.into()) => tracker.handle_timeout(Instant::now()),
-            }
-        }
+        Ok(udp::announce(&self.udp, tracker).await?)
     }
 
     async fn connect(&self, url: &TrackerUrl) -> Result<TcpStream, AnnounceError> {

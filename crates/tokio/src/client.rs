@@ -2,15 +2,21 @@
 
 use crate::announce::Network;
 use crate::connection;
+#[cfg(feature = "dht")]
+use crate::dht::{self, Dht};
 use crate::disk;
 use crate::engine::{Engine, Request, TorrentTasks};
+use crate::entropy::entropy;
 use crate::error::TlsError;
 use crate::error::TorrentError;
+#[cfg(feature = "dht")]
+use crate::finder::Finder;
 #[cfg(feature = "https")]
 use crate::tls::Tls;
 use crate::torrent::{AddTorrent, Torrent};
 use crate::tracker::Announcer;
 use crate::tracker_report::TrackerReport;
+use crate::udp::{Endpoint, Sockets};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -41,6 +47,8 @@ pub struct Client {
     tasks: JoinSet<()>,
     announcers: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
+    #[cfg(feature = "dht")]
+    dht: Option<Dht>,
 }
 
 /// Settings of a [`Client`].
@@ -49,6 +57,8 @@ pub struct ClientBuilder {
     config: SessionConfig,
     listen: Option<SocketAddr>,
     disk_threads: Option<usize>,
+    #[cfg(feature = "dht")]
+    dht: Option<(unchoke_dht::Config, Vec<String>)>,
     #[cfg(feature = "https")]
     tracker_roots: Vec<Vec<u8>>,
 }
@@ -122,6 +132,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Finds peers in the DHT as well, and announces torrents there that are not private. Its node is on the UDP port beside the one that
+    /// is listened on, if that is free, and joins the network through `roots`, each as `HOST:PORT`.
+    #[cfg(feature = "dht")]
+    #[must_use]
+    pub fn dht(mut self, config: unchoke_dht::Config, roots: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.dht = Some((config, roots.into_iter().map(Into::into).collect()));
+        self
+    }
+
     /// Starts the client. Call it within a tokio runtime.
     ///
     /// # Errors
@@ -151,21 +170,47 @@ impl ClientBuilder {
         if let Some(listener) = listener {
             tasks.spawn(accept(Arc::clone(&engine), listener));
         }
+        let sockets = Sockets::beside(local).map_err(system("a UDP socket"))?;
+        #[cfg(feature = "dht")]
+        let (locals, roots) = (sockets.locals(), self.dht.as_mut().map(|(_, roots)| std::mem::take(roots)));
+        #[cfg(feature = "dht")]
+        let (node, bootstrapped) = match self.dht {
+            Some((config, _)) => {
+                let (node, bootstrapped) = dht::node(config, &sockets).map_err(system("entropy"))?;
+                (Some(node), Some(bootstrapped))
+            }
+            None => (None, None),
+        };
+        let (endpoint, udp) = Endpoint::new(
+            sockets,
+            #[cfg(feature = "dht")]
+            node,
+        );
+        tasks.spawn(endpoint.run());
+        #[cfg(feature = "dht")]
+        let dht = bootstrapped.map(|bootstrapped| Dht::new(udp.clone(), locals, bootstrapped));
+        #[cfg(feature = "dht")]
+        if let (Some(dht), Some(roots)) = (&dht, roots) {
+            dht.bootstrap(roots);
+        }
         let announcers = Mutex::new(JoinSet::new());
         let network = Network {
             source: local,
+            udp,
             #[cfg(feature = "https")]
             tls,
         };
-        Ok(Client { engine, local, network, tasks, announcers, stop: watch::channel(false).0 })
+        Ok(Client {
+            engine,
+            local,
+            network,
+            tasks,
+            announcers,
+            stop: watch::channel(false).0,
+            #[cfg(feature = "dht")]
+            dht,
+        })
     }
-}
-
-fn entropy() -> io::Result<Seed> {
-    use rand::TryRng as _;
-    let mut bytes = [0; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-    Ok(Seed::new(bytes))
 }
 
 impl Client {
@@ -185,6 +230,13 @@ impl Client {
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.engine.read(|core| core.session.peer_id())
+    }
+
+    /// Its node of the DHT, if it has one. The handle does not keep the node: that ends with the client.
+    #[cfg(feature = "dht")]
+    #[must_use]
+    pub fn dht(&self) -> Option<&Dht> {
+        self.dht.as_ref()
     }
 
     /// Adds a torrent. What its store holds is found first; what may be there is hashed in the background.
@@ -220,6 +272,8 @@ impl Client {
         if trackers.iter().any(|tier| !tier.is_empty()) {
             self.announce(key, info_hashes, &trackers, report);
         }
+        #[cfg(feature = "dht")]
+        self.find_peers(key, info_hashes);
         Ok(Torrent { engine: Arc::clone(&self.engine), key, info_hashes })
     }
 
@@ -239,6 +293,15 @@ impl Client {
         let announcer = Announcer { engine, torrent, request, tiers, seed, network: self.network.clone(), report };
         let mut announcers = self.announcers.lock().unwrap_or_else(PoisonError::into_inner);
         announcers.spawn(announcer.run(self.stop.subscribe()));
+    }
+
+    #[cfg(feature = "dht")]
+    fn find_peers(&self, torrent: TorrentKey, info_hashes: InfoHashes) {
+        let Some(dht) = self.dht.clone() else { return };
+        let (engine, port) = (Arc::clone(&self.engine), self.local.map(|local| local.port()));
+        let finder = Finder { engine, torrent, info_hash: info_hashes.wire().into(), port, dht };
+        let mut announcers = self.announcers.lock().unwrap_or_else(PoisonError::into_inner);
+        announcers.spawn(finder.run(self.stop.subscribe()));
     }
 
     /// Removes a torrent after making its state durable. Its files stay.

@@ -3,9 +3,14 @@
 mod announce;
 mod client;
 mod connection;
+#[cfg(feature = "dht")]
+mod dht;
 mod disk;
 mod engine;
+mod entropy;
 mod error;
+#[cfg(feature = "dht")]
+mod finder;
 mod stream;
 #[cfg(feature = "https")]
 mod tls;
@@ -13,8 +18,11 @@ mod torrent;
 mod tracker;
 mod tracker_report;
 mod tracker_server;
+mod udp;
 
 pub use client::{Client, ClientBuilder, ClientError};
+#[cfg(feature = "dht")]
+pub use dht::{Dht, DhtAnswer, DhtError, DhtOperation};
 pub use error::{AnnounceError, TlsError, TorrentError};
 pub use torrent::{AddTorrent, Torrent};
 pub use tracker_report::{AnnounceOutcome, TrackerAnswer, TrackerReport, TrackerStatus};

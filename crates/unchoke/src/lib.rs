@@ -2,6 +2,8 @@
 
 pub use unchoke_bencode as bencode;
 pub use unchoke_core as core;
+#[cfg(feature = "dht")]
+pub use unchoke_dht as dht;
 #[cfg(feature = "metainfo")]
 pub use unchoke_metainfo as metainfo;
 #[cfg(feature = "sim")]

@@ -1,6 +1,8 @@
 //! Clients that talk to one another over loopback sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
+#[cfg(feature = "dht")]
+mod dht;
 mod gate;
 #[cfg(feature = "https")]
 mod https;
@@ -247,6 +249,22 @@ async fn who_announces_over_http_is_found_over_udp() {
     let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
     let beside = UdpTrackerServer::beside(&tracker, local(), &Seed::new([6; 32])).await.unwrap();
     found_through(tracker.url(), beside.url(), Client::builder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announces_at_one_tracker_at_a_time_get_each_its_own_answer() {
+    let tracker = HttpTrackerServer::bind(local(), Seed::new([5; 32])).await.unwrap();
+    let beside = UdpTrackerServer::beside(&tracker, local(), &Seed::new([6; 32])).await.unwrap();
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let mut torrents = Vec::new();
+    for number in 0..20 {
+        let hashes = InfoHashes::v1(Sha1Hash::new([number; 20]));
+        let add = AddTorrent::from_hashes(hashes, MemoryStorage::new()).trackers([beside.url()]);
+        torrents.push(client.add(add).await.unwrap());
+    }
+    for torrent in torrents {
+        assert!(within(answer(&torrent, 0)).await.is_ok());
+    }
 }
 
 #[tokio::test]

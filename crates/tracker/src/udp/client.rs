@@ -159,6 +159,15 @@ impl UdpTracker {
         });
     }
 
+    /// Whether a datagram has the transaction id of a request of this client. On a shared socket there may be another client of the same
+    /// tracker. What is too short to have one is nobody's, and refused here.
+    fn has_asked(&self, datagram: &[u8]) -> bool {
+        let mut reader = Reader::new(datagram);
+        let (Ok(_), Ok(transaction)) = (reader.u32(), reader.u32()) else { return true };
+        self.connecting.is_some_and(|connecting| connecting.transaction == transaction)
+            || self.jobs.iter().any(|job| job.transaction == transaction)
+    }
+
     fn take(&mut self, now: Instant, datagram: &[u8]) -> Result<(), TrackerError> {
         let mut reader = Reader::new(datagram);
         let (action, transaction) = (reader.u32()?, reader.u32()?);
@@ -206,7 +215,7 @@ impl DatagramProtocol for UdpTracker {
     type Event = UdpEvent;
 
     fn handle_input(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Handled {
-        if path.remote != self.remote {
+        if path.remote != self.remote || !self.has_asked(datagram) {
             return Handled::NotMine;
         }
         // A malformed answer fails nothing: the true one may still come, or else the time runs out.

@@ -226,7 +226,8 @@ mod tests {
         let stranger = Path::from_remote("192.0.2.66:1337".parse().unwrap());
         let tracker = Path::from_remote(TRACKER.into());
         assert_eq!(client.handle_input(now, stranger, &answer), Handled::NotMine);
-        assert_eq!(client.handle_input(now, tracker, &[0; 16]), Handled::Refused);
+        assert_eq!(client.handle_input(now, tracker, &[0; 16]), Handled::NotMine);
+        assert_eq!(client.handle_input(now, tracker, &[0; 7]), Handled::Refused);
         assert_eq!(client.handle_input(now, tracker, &answer[..15]), Handled::Refused);
         assert_eq!(client.handle_input(now, tracker, &answer), Handled::Taken);
         buf.clear();

@@ -1,0 +1,158 @@
+//! Nodes of the DHT on loopback, each at an address of its own, as a table has one node of an address.
+
+use crate::{content, local, same, within};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use unchoke_core::keys::SecretKey;
+use unchoke_core::{InfoHashes, Seed};
+use unchoke_dht::{Announcement, Config, DhtEvent, Id, Item, Outcome};
+use unchoke_storage::{FileStorage, create};
+use unchoke_tokio::{AddTorrent, Client, Dht, DhtError};
+
+/// How often it is looked whether something has come about that nobody tells of.
+const SOON: Duration = Duration::from_millis(10);
+
+/// A network of nodes of which each has joined through all before it, and knows four if there are so many.
+async fn network(count: u8) -> Vec<Dht> {
+    let mut nodes: Vec<Dht> = Vec::new();
+    for number in 1..=count {
+        let roots: Vec<String> = nodes.iter().map(root).collect();
+        let address = SocketAddr::from(([127, 0, 7, number], 0));
+        nodes.push(Dht::bind(Config::default(), &[address], roots).await.unwrap());
+    }
+    for node in nodes.iter().skip(1) {
+        within(node.bootstrapped()).await.unwrap();
+    }
+    for node in &nodes {
+        let knows = async || node.health().await.unwrap().nodes_v4;
+        within(async {
+            while knows().await < usize::from(count - 1).min(4) {
+                tokio::time::sleep(SOON).await
+            }
+        })
+        .await;
+    }
+    nodes
+}
+
+fn root(node: &Dht) -> String {
+    node.local_addrs()[0].to_string()
+}
+
+fn stored(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Finished { stored, .. } => *stored,
+        _ => 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_find_what_others_announce_and_store() {
+    let nodes = network(12).await;
+    let [asking, telling, ..] = &nodes[..] else { panic!("there are twelve") };
+    let torrent = Id::new([7; 20]);
+    let announced = within(telling.announce(torrent, Announcement::new(6881).with_seed(true)).finish()).await.unwrap();
+    assert!(stored(&announced.outcome) >= 8, "{announced:?}");
+    let found = within(asking.get_peers(torrent).finish()).await.unwrap();
+    assert_eq!(found.peers, [SocketAddr::new(telling.local_addrs()[0].ip(), 6881)]);
+    let scraped = within(asking.scrape(torrent).finish()).await.unwrap();
+    let Outcome::Finished { scrape: Some(scrape), .. } = scraped.outcome else { panic!("{scraped:?}") };
+    assert_eq!((scrape.seeds.estimate().round(), scrape.downloaders.estimate().round()), (1.0, 0.0));
+
+    let fixed = Item::immutable(b"12:Hello World!").unwrap();
+    assert!(stored(&within(telling.put(fixed.clone(), None).finish()).await.unwrap().outcome) >= 8);
+    assert_eq!(within(asking.get(fixed.target()).finish()).await.unwrap().item, Some(fixed));
+    let key = SecretKey::from_seed(&Seed::new([1; 32]));
+    for seq in [1, 2] {
+        let item = Item::sign(&key, b"salt", seq, b"i1e").unwrap();
+        assert!(stored(&within(telling.put(item, None).finish()).await.unwrap().outcome) >= 8);
+    }
+    let newest = within(asking.get_mutable(&key.public_key(), b"salt").finish()).await.unwrap().item;
+    assert_eq!(newest.and_then(|item| item.seq()), Some(2));
+
+    let mut samples = asking.sample(Id::new([8; 20]));
+    let mut sampled = Vec::new();
+    while let Some(event) = within(samples.next()).await {
+        if let DhtEvent::Samples { info_hashes, .. } = event {
+            sampled.extend(info_hashes);
+        }
+    }
+    assert!(sampled.contains(&torrent));
+    assert!(within(asking.find_node(torrent).finish()).await.unwrap().stats.closest.len() >= 8);
+    let health = asking.health().await.unwrap();
+    assert!(health.nodes_v4 >= 8 && health.operations == 0, "{health:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_is_dropped_is_cancelled() {
+    let silent = tokio::net::UdpSocket::bind(local()).await.unwrap();
+    let root = silent.local_addr().unwrap().to_string();
+    let dht = Dht::bind(Config::default(), &[local()], [root]).await.unwrap();
+    // The query is under way when it has come, so the root is known.
+    silent.readable().await.unwrap();
+    let before = dht.health().await.unwrap().operations;
+    let search = dht.get_peers(Id::new([1; 20]));
+    assert_eq!(dht.health().await.unwrap().operations, before + 1);
+    drop(search);
+    assert_eq!(dht.health().await.unwrap().operations, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_before_the_roots_are_known_waits_for_them() {
+    let nodes = network(1).await;
+    let dht = Dht::bind(Config::default(), &[local()], [root(&nodes[0])]).await.unwrap();
+    let answer = within(dht.announce(Id::new([1; 20]), Announcement::new(6881)).finish()).await.unwrap();
+    assert_eq!(stored(&answer.outcome), 1, "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let taken = tokio::net::UdpSocket::bind(local()).await.unwrap().local_addr();
+    let holder = Dht::bind(Config::default(), &[taken.unwrap()], None::<String>).await.unwrap();
+    let address = holder.local_addrs()[0];
+    let error = Dht::bind(Config::default(), &[address], None::<String>).await.unwrap_err();
+    assert!(matches!(error, DhtError::Bind { address: named, .. } if named == address), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_magnet_is_downloaded_with_nothing_but_the_dht() {
+    let nodes = network(4).await;
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let client = || Client::builder().listen(local()).dht(Config::default(), [root(&nodes[0])]);
+    let seed = client().build().await.unwrap();
+    let port = seed.local_addr().unwrap().port();
+    assert!(seed.dht().unwrap().local_addrs().iter().any(|it| it.port() == port), "the port of TCP is free for UDP");
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path()));
+    within(seed.add(torrent).await.unwrap().completed()).await.unwrap();
+    let leech = client().build().await.unwrap();
+    let name = AddTorrent::from_hashes(metainfo.info_hashes(), FileStorage::new(to.path()));
+    within(leech.add(name).await.unwrap().completed()).await.unwrap();
+    leech.shutdown().await.unwrap();
+    same(from.path(), to.path());
+    seed.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_torrent_is_not_told_to_the_dht() {
+    let nodes = network(3).await;
+    let folder = tempfile::tempdir().unwrap();
+    content(folder.path());
+    let [secret, open] = [true, false].map(|private| {
+        let options = move |it: unchoke_metainfo::Builder| if private { it.private() } else { it };
+        create(&folder.path().join("content"), 65_536, options, |_, _| ControlFlow::Continue(())).unwrap()
+    });
+    let id = |hashes: InfoHashes| Id::from(hashes.wire());
+    let client = Client::builder().listen(local()).dht(Config::default(), [root(&nodes[0])]).build().await.unwrap();
+    for metainfo in [&secret, &open] {
+        let add = AddTorrent::from_metainfo(metainfo, FileStorage::read_only(folder.path()));
+        within(client.add(add).await.unwrap().completed()).await.unwrap();
+    }
+    // What was added later is known, so what was added earlier would be.
+    let known = async |hashes| within(nodes[1].get_peers(id(hashes)).finish()).await.unwrap().peers.len();
+    while known(open.info_hashes()).await == 0 {
+        tokio::time::sleep(SOON).await;
+    }
+    assert_eq!(known(secret.info_hashes()).await, 0);
+}
