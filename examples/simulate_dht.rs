@@ -218,7 +218,7 @@ fn tell_all(
 ) -> Result<(), Failure> {
     let up = hosts.iter().filter(|host| world.is_up(**host)).count();
     let events = world.counters().events;
-    let mut three = |name: &str, histogram: &mut Histogram, unit: f64| {
+    let three = |name: &str, histogram: &mut Histogram, unit: f64| {
         let at = |histogram: &mut Histogram, percent| histogram.percentile(percent).unwrap_or(0) as f64 * unit;
         (name.to_owned(), [at(histogram, 50.0), at(histogram, 95.0), at(histogram, 99.0)])
     };
