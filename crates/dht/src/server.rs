@@ -169,9 +169,12 @@ impl Server {
             }
             Method::Put(put) => self.put(now, from, put),
             Method::SampleInfohashes { target } => {
-                self.find_nodes(tables, query, from, *target, &mut room);
-                let count = room.left.saturating_sub(SAMPLES).checked_div(Id::LEN).unwrap_or(0).min(SAMPLES_MAX);
+                // Samples are what was asked for: nodes get what they leave, or half of the room if that is scarce.
+                let part = Room { left: if room.left > 800 { room.left.saturating_sub(300) } else { room.left / 2 } };
+                let count = part.fit(SAMPLES, Id::LEN, SAMPLES_MAX);
                 sample_info = Some(self.store.sample(now, count, rng, &mut samples));
+                room.take(SAMPLES.saturating_add(samples.len().saturating_mul(Id::LEN)));
+                self.find_nodes(tables, query, from, *target, &mut room);
                 Ok(())
             }
         };
@@ -265,10 +268,12 @@ impl Server {
         if want.v4 {
             let count = room.fit(NODES_KEY, V4::NODE_LEN, crate::table::K);
             tables.write_closest::<V4>(target, count, &mut self.nodes);
+            room.take(NODES_KEY.saturating_add(self.nodes.len()));
         }
         if want.v6 {
             let count = room.fit(NODES_KEY, V6::NODE_LEN, crate::table::K);
             tables.write_closest::<V6>(target, count, &mut self.nodes6);
+            room.take(NODES_KEY.saturating_add(self.nodes6.len()));
         }
     }
 
@@ -283,9 +288,8 @@ impl Server {
         room: &mut Room,
     ) {
         let each = if from.is_ipv4() { 8 } else { 21 };
-        let mut half = Room { left: if room.left > 600 { room.left.saturating_sub(300) } else { room.left / 2 } };
-        let before = half.left;
-        let count = half.fit(VALUES_KEY, each, PEERS_MAX);
+        let part = Room { left: if room.left > 600 { room.left.saturating_sub(300) } else { room.left / 2 } };
+        let count = part.fit(VALUES_KEY, each, PEERS_MAX);
         self.peers.clear();
         self.values.clear();
         let wanted = PeersWanted { v6: from.is_ipv6(), no_seed, count };
@@ -294,7 +298,7 @@ impl Server {
             Values::push(&mut self.values, *peer);
         }
         let used = if self.values.is_empty() { 0 } else { VALUES_KEY.saturating_add(self.values.len()) };
-        room.left = room.left.saturating_sub(used.min(before));
+        room.take(used);
     }
 
     fn announce(&mut self, now: Instant, from: SocketAddr, announce: &Announce<'_>) -> Result<(), ErrorCode> {
@@ -337,15 +341,12 @@ struct Room {
 }
 
 impl Room {
-    /// How many things of one size fit behind a key, and takes their room.
-    fn fit(&mut self, key: usize, each: usize, most: usize) -> usize {
-        let count = self.left.saturating_sub(key).checked_div(each).unwrap_or(0).min(most);
-        if count > 0 {
-            self.left = self.left.saturating_sub(key).saturating_sub(count.saturating_mul(each));
-        }
-        count
+    /// How many things of one size fit behind a key.
+    fn fit(self, key: usize, each: usize, most: usize) -> usize {
+        self.left.saturating_sub(key).checked_div(each).unwrap_or(0).min(most)
     }
 
+    /// Takes room if there is so much.
     fn take(&mut self, bytes: usize) -> bool {
         match self.left.checked_sub(bytes) {
             Some(left) => {

@@ -133,7 +133,7 @@ mod tests {
         let mut upkeep = Upkeep::new(now, &Config::default(), &mut Seed::new([1; 32]).rng());
         upkeep.handle_refresh(now);
         assert!(upkeep.handle_refreshed(now, 1));
-        while upkeep.take_fill() {
+        while upkeep.take_fill().is_some() {
             assert!(!upkeep.handle_refreshed(now, 1));
         }
         assert!(upkeep.wants_refresh(now + FIRST_RETRY));

@@ -141,11 +141,19 @@ fn a_sample_is_of_what_is_there(store: &mut dyn RecordStore, now: Instant, rng: 
         let _ = store.announce_peer(now, *id, peer(number), false);
     }
     let (mut one, mut other) = (Vec::new(), Vec::new());
+    store.sample(now, 0, rng, &mut one);
     let info = store.sample(now, 20, rng, &mut one);
     assert_eq!((info.total, one.len()), (50, 20), "all are counted, and as many told as wanted");
     assert!(one.iter().all(|id| ids.contains(id)), "they are what was announced");
     store.sample(later(now, Duration::from_secs(1)), 20, rng, &mut other);
     assert_eq!(one, other, "it stays the same for a while");
+    other.clear();
+    store.sample(later(now, Duration::from_secs(2)), 5, rng, &mut other);
+    assert_eq!(
+        one.iter().take(5).collect::<Vec<_>>(),
+        other.iter().collect::<Vec<_>>(),
+        "whoever asks for fewer gets fewer of the same"
+    );
     assert!(info.interval <= 6 * 60 * 60, "BEP 51 allows six hours");
 }
 

@@ -77,6 +77,8 @@ struct Stored {
     put: Instant,
 }
 
+/// Info-hashes of a sample, of which some ask for fewer.
+const SAMPLE: usize = 20;
 /// Ports of one address among the peers of a torrent.
 const MAX_PORTS: usize = 4;
 
@@ -245,7 +247,7 @@ impl RecordStore for MemoryStore {
             self.sampled = Some(now);
             self.sample.clear();
             for (number, torrent) in self.torrents.values().enumerate() {
-                if number < count {
+                if number < SAMPLE {
                     self.sample.push(torrent.info_hash);
                     continue;
                 }
