@@ -125,7 +125,7 @@ impl Node {
         self.begin(now, info_hash, Kind::GetPeers { scrape: false, no_seed: true, announce: None })
     }
 
-    /// Looks up how many peers and seeds a torrent has (BEP 33). [`Outcome::Finished`] tells.
+    /// Looks up how many peers and seeds a torrent has (BEP 33). [`Outcome::Finished`](crate::Outcome::Finished) tells.
     pub fn scrape(&mut self, now: Instant, info_hash: Id) -> OpId {
         self.begin(now, info_hash, Kind::GetPeers { scrape: true, no_seed: false, announce: None })
     }
