@@ -50,6 +50,11 @@ for number in range(int(count)):
         session.add_dht_node(other)
 
 
+def contents(alert):
+    # Some versions give the value, others a dictionary that has it.
+    return alert.item.get("value") if isinstance(alert.item, dict) else alert.item
+
+
 def until(session, kind, wanted, again=lambda: None):
     """Waits for an alert, and asks again each second."""
     asked = 0.0
@@ -94,10 +99,10 @@ found = until(second, lt.dht_get_peers_reply_alert,
               lambda alert: any(peer[1] == int(port) for peer in alert.peers()),
               lambda: second.dht_get_peers(torrent))
 print("peers", found.peers(), flush=True)
-until(second, lt.dht_immutable_item_alert, lambda alert: alert.item.get("value") == value,
+until(second, lt.dht_immutable_item_alert, lambda alert: contents(alert) == value,
       lambda: second.dht_get_immutable_item(target))
 print("immutable item", flush=True)
 found = until(second, lt.dht_mutable_item_alert,
-              lambda alert: alert.authoritative and alert.item.get("value") == value,
+              lambda alert: alert.authoritative and contents(alert) == value,
               lambda: second.dht_get_mutable_item(public, salt))
 print("mutable item, sequence number", found.seq, flush=True)
