@@ -9,13 +9,13 @@ pub(crate) struct NetworkSize {
     log2: Vec<f32>,
 }
 
-const KEPT: usize = 15;
+const KEPT: usize = 3;
 /// Fewer estimates are none.
 const ENOUGH: usize = 3;
 /// A network this small, in powers of two, needs no such care.
 const SMALL: f32 = 8.0;
-/// How far, in powers of two, the nearest nodes of a search may be from what is expected: chance does more once in a hundred times.
-const TOLERANCE: f32 = 1.4;
+/// How far, in powers of two, the nearest nodes of a search may be from what is expected: chance does more in two of a hundred searches.
+const TOLERANCE: f32 = 1.6;
 
 impl NetworkSize {
     /// Counts the outcome of a search for a point that was chosen by us.
@@ -48,16 +48,12 @@ impl NetworkSize {
     }
 }
 
-/// If so many nodes are this near, how many are there in all? In powers of two.
+/// If so many nodes are within the distance of the farthest of these, how many are there in all? In powers of two; chance moves it by half of one.
 #[expect(clippy::cast_possible_truncation, reason = "a rough number is wanted")]
 fn estimate(target: Id, closest: impl Iterator<Item = Id>) -> Option<f32> {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for id in closest.take(8) {
-        count += 1.0;
-        let share = id.distance(target).share();
-        sum += share / count;
-    }
-    (count >= 4.0 && sum > 0.0).then(|| (count / sum).log2() as f32)
+    let nearest = closest.take(8).map(|id| id.distance(target).share());
+    let (count, farthest) = nearest.fold((0.0, 0.0_f64), |(count, farthest), share| (count + 1.0, farthest.max(share)));
+    (count >= 4.0 && farthest > 0.0).then(|| (count / farthest).log2() as f32)
 }
 
 #[cfg(test)]
@@ -76,7 +72,7 @@ mod tests {
             sorted
         };
         let mut size = NetworkSize::default();
-        for _ in 0..15 {
+        for _ in 0..3 {
             let target = Id::random(&mut rng);
             size.add(target, nearest(target, &ids).into_iter());
         }
