@@ -2,7 +2,7 @@
 
 use crate::entropy::entropy;
 use crate::udp::node::{NodePart, Work};
-use crate::udp::{Command, Commands, Endpoint, Locals, Sockets};
+use crate::udp::{Command, Commands, Endpoint, Sockets};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ const LAST_RETRY: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub struct Dht {
     commands: Commands,
-    locals: Arc<Locals>,
+    locals: Arc<Vec<SocketAddr>>,
     bootstrapped: watch::Receiver<bool>,
 }
 
@@ -108,7 +108,7 @@ impl Dht {
     }
 
     /// A handle to the node of an endpoint that exists.
-    pub(crate) fn new(commands: Commands, locals: Locals, bootstrapped: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(commands: Commands, locals: Vec<SocketAddr>, bootstrapped: watch::Receiver<bool>) -> Self {
         Self { commands, locals: Arc::new(locals), bootstrapped }
     }
 

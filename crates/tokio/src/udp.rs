@@ -9,7 +9,6 @@ mod trackers;
 use node::NodePart;
 pub(crate) use sockets::Sockets;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use trackers::Trackers;
@@ -189,6 +188,3 @@ pub(crate) async fn announce(endpoint: &Commands, tracker: UdpTracker) -> Result
     endpoint.send(Command::Announce { tracker: Box::new(tracker), answer }).map_err(|_| gone.clone())?;
     answered.await.unwrap_or(Err(gone))
 }
-
-/// The addresses of an endpoint.
-pub(crate) type Locals = Vec<SocketAddr>;

@@ -1,6 +1,5 @@
 //! The sockets of an endpoint: one for IPv4, and one for IPv6 where the system has that.
 
-use crate::udp::Locals;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -67,7 +66,8 @@ impl Sockets {
     }
 
     /// The addresses that they have.
-    pub(crate) fn locals(&self) -> Locals {
+    #[cfg(feature = "dht")]
+    pub(crate) fn locals(&self) -> Vec<SocketAddr> {
         [&self.v4, &self.v6].into_iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
