@@ -12,6 +12,9 @@
 //! | [`RawValue`], [`RawBuf`] | the bytes of any value, as they are |
 //!
 //! Floating-point numbers and `()` have no counterpart.
+//!
+//! Nesting is limited to 100 levels; nothing else is, because memory goes with the type that is asked for. Of a key that occurs more than once a map
+//! keeps the last value and a struct refuses it, while the tape gives the first: who hashes what was read takes one of them, and sees to duplicates.
 
 mod de;
 mod error;

@@ -49,6 +49,9 @@ pub enum ErrorKind {
     /// A path has no components, or more than [`MAX_PATH_DEPTH`](crate::info::MAX_PATH_DEPTH).
     #[error("path of {0} components")]
     PathDepth(usize),
+    /// The paths of all files together are many times longer than the tree that they are made of.
+    #[error("paths of more than {0} bytes")]
+    PathsTooLong(usize),
     /// The torrent is of a version that is not supported.
     #[error("unsupported version {0}")]
     UnsupportedVersion(i64),

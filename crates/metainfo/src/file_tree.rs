@@ -28,7 +28,12 @@ pub(crate) fn read<'a>(
 ) -> Result<(LayoutBuilder<'a>, Option<&'a [u8]>), MetainfoError> {
     let single = only_file(tree);
     let mut builder = LayoutBuilder::new(single.map_or(root, component), 0, 0);
+    // A directory is written once and is in the path of every file below it. Files that hold something take a hundred bytes of the tree.
+    let most = tree.raw().len().saturating_mul(PATHS_PER_TREE).saturating_add(MIN_PATHS);
     walk(tree, base, |path, leaf| {
+        if builder.names_len() > most {
+            return Err(MetainfoError::at(ErrorKind::PathsTooLong(most), leaf.at));
+        }
         builder.align(piece_length);
         builder.push(if single.is_some() { &[] } else { path }, leaf.meta);
         if let Some(link) = leaf.link {
@@ -38,6 +43,10 @@ pub(crate) fn read<'a>(
     })?;
     Ok((builder, single))
 }
+
+/// All paths together may be so many times longer than the tree, or so long in any case.
+const PATHS_PER_TREE: usize = 3;
+const MIN_PATHS: usize = 64 * 1024;
 
 /// The name of the one file that lies at the root of the tree, if there is nothing else.
 fn only_file<'a>(tree: Value<'a, '_>) -> Option<&'a [u8]> {

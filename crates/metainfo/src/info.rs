@@ -66,6 +66,11 @@ impl Info {
         let raw = raw.into();
         Draft::check_length(raw.len(), 0)?;
         let document = decode(&raw, &crate::fields::decode_limits())?;
+        // The hash is one of all bytes, so all of them have to be the dictionary.
+        let trailing = document.faults().iter().find(|fault| fault.kind() == unchoke_bencode::ErrorKind::TrailingBytes);
+        if let Some(trailing) = trailing {
+            return Err(trailing.into());
+        }
         let mut warnings = Vec::new();
         if !document.is_canonical() {
             warnings.push(Warning::NotCanonical);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// case does not count. They depend on the info dictionary alone, so downloading, checking and seeding use the same.
 ///
 /// Files lie end to end, but for v2 torrents that are no hybrids: there each file begins at a piece, and nothing lies in between.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Layout {
     root: Box<str>,
     /// All paths below the root, one after another.
@@ -90,6 +90,23 @@ impl Layout {
         self.names.get(start..start.saturating_add(len.into())).unwrap_or_default()
     }
 }
+
+/// Two are equal when their files have the same paths, places, lengths, attributes and links.
+impl PartialEq for Layout {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |file: FileEntry<'_>| (file.offset(), file.length(), file.entry.attributes);
+        let is_same = |(one, two): (FileEntry<'_>, FileEntry<'_>)| {
+            facts(one) == facts(two)
+                && one.below_root() == two.below_root()
+                && one.symlink_target() == two.symlink_target()
+        };
+        self.root == other.root
+            && self.files().len() == other.files().len()
+            && self.files().iter().zip(other.files()).all(is_same)
+    }
+}
+
+impl Eq for Layout {}
 
 impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

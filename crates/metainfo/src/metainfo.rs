@@ -208,7 +208,10 @@ impl Metainfo {
 
     /// Reads the entries around the info dictionary again.
     fn entries<T>(&self, read: impl FnOnce(Dict<'_, '_>) -> T) -> Option<T> {
-        let document = decode(&self.around, &decode_limits()).ok()?;
+        // What was read within the limits may have been edited beyond them.
+        let mut limits = decode_limits();
+        limits.max_len = limits.max_len.max(self.around.len());
+        let document = decode(&self.around, &limits).ok()?;
         document.root().as_dict().map(read)
     }
 }

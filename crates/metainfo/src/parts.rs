@@ -131,9 +131,9 @@ impl Parts {
             out.bytes("created by", program);
         }
         if self.creation_date != before.creation_date
-            && let Some(date) = self.creation_date.and_then(|date| i64::try_from(date).ok())
+            && let Some(date) = self.creation_date
         {
-            out.int("creation date", date);
+            out.entry("creation date", |v| v.uint(date));
         }
     }
 

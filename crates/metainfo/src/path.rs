@@ -146,7 +146,9 @@ pub(crate) fn fold(before: u64, name: &str) -> u64 {
     if name.is_ascii() {
         return words(name.as_bytes()).map(lower_case).fold(before, mix);
     }
-    let folded: String = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    // The capital sharp s is the one character that has to be made small before it is made great.
+    let small = name.chars().map(|c| if c == '\u{1e9e}' { '\u{df}' } else { c });
+    let folded: String = small.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
     words(folded.as_bytes()).fold(before, mix)
 }
 
@@ -283,6 +285,7 @@ mod tests {
         assert_eq!(fold_path("A/b/C"), fold(enter(fold_path("a/B")), "c"));
         assert_ne!(fold_path("a/b"), fold_path("ab"));
         assert_eq!(fold(EMPTY, "Straße.TXT"), fold(EMPTY, "STRASSE.txt"));
+        assert_eq!(fold(EMPTY, "stra\u{1e9e}e"), fold(EMPTY, "STRASSE"));
         assert_eq!(fold(EMPTY, "É"), fold(EMPTY, "é"));
         assert_ne!(fold(EMPTY, "a"), fold(EMPTY, "b"));
     }

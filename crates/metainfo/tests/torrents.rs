@@ -467,3 +467,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_info_dictionary_is_all_of_its_bytes() {
+    assert!(Info::from_bytes(SINGLE).is_ok());
+    for tail in ["garbage", "e", "4:zzzzi1e", SINGLE] {
+        let error = Info::from_bytes(format!("{SINGLE}{tail}")).unwrap_err();
+        assert_eq!(error.offset(), Some(SINGLE.len()), "{tail}");
+    }
+}
+
+/// B6 and B8, in memory: a directory stands in the tree once, and in the paths of all its files.
+#[test]
+fn deep_directories_with_many_empty_files_are_refused() {
+    let name = "a".repeat(240);
+    let open = format!("d240:{name}").repeat(95);
+    let files: String = (0..20_000).map(|number| format!("5:{number:05}d0:d6:lengthi0eee")).collect();
+    let tree = format!("{open}d{files}e{}", "e".repeat(95));
+    let info = format!("d9:file tree{tree}12:meta versioni2e4:name1:x12:piece lengthi16384ee");
+    assert!(matches!(Info::from_bytes(info).unwrap_err().kind(), ErrorKind::PathsTooLong(_)));
+}
+
+#[test]
+fn an_edited_torrent_may_be_longer_than_one_that_is_read() {
+    let torrent = Metainfo::from_bytes(format!("d4:info{SINGLE}e").as_bytes()).unwrap();
+    let mut parts = torrent.parts().clone();
+    parts.comment = Some("x".repeat(129 << 20));
+    parts.creation_date = Some(u64::MAX);
+    let bytes = torrent.with_parts(parts).to_bytes();
+    assert!(bytes.len() > 129 << 20);
+    assert!(bytes.windows(40).take(1).count() == 1 && bytes.ends_with(format!("4:info{SINGLE}e").as_bytes()));
+}

@@ -32,6 +32,9 @@ impl<'a> RawValue<'a> {
 }
 
 /// The exact bytes of one value. As [`RawValue`], but owned.
+///
+/// In a struct with `#[serde(flatten)]` serde hands values on in a form of its own, in which the bytes are lost: what comes then is the value written
+/// anew in canonical order. Where the bytes count, as for a hash, keep raw values out of such structs.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RawBuf(Vec<u8>);
 

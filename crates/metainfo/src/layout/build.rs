@@ -62,7 +62,7 @@ pub(crate) struct LayoutBuilder<'a> {
     root: String,
     names: String,
     entries: Vec<Entry>,
-    /// For each file the number of its path, 0 for padding, which needs no path of its own.
+    /// For each file the number of its path. Padding needs no path of its own, so its number does not count.
     numbers: Vec<u64>,
     /// The numbers of all directories.
     directories: Vec<u64>,
@@ -113,6 +113,11 @@ impl<'a> LayoutBuilder<'a> {
             total: 0,
             offset: 0,
         }
+    }
+
+    /// Bytes of all paths so far.
+    pub(crate) fn names_len(&self) -> usize {
+        self.names.len()
     }
 
     /// The bytes of the files so far.
@@ -170,7 +175,7 @@ impl<'a> LayoutBuilder<'a> {
             attributes: meta.attributes.and(renamed),
             root_at: meta.root_at,
         });
-        self.numbers.push(if padding { 0 } else { number });
+        self.numbers.push(number);
         self.total = self.total.saturating_add(meta.length);
         self.offset = self.offset.saturating_add(meta.length);
     }
@@ -223,14 +228,20 @@ impl<'a> LayoutBuilder<'a> {
         (Layout { root: root.into(), names, entries, links, total }, repairs)
     }
 
+    /// Files that need a path of their own, with its number.
+    fn counted(&self) -> impl Iterator<Item = (&Entry, u64)> {
+        let all = self.entries.iter().zip(self.numbers.iter().copied());
+        all.filter(|(entry, _)| !entry.attributes.has(Attributes::PADDING))
+    }
+
     fn has_clashes(&self) -> bool {
-        let mut numbers: Vec<u64> = self.numbers.iter().copied().filter(|number| *number != 0).collect();
+        let mut numbers: Vec<u64> = self.counted().map(|(_, number)| number).collect();
         numbers.sort_unstable();
         let mut directories = self.directories.iter().peekable();
-        let mut last = 0;
+        let mut last = None;
         numbers.iter().any(|number| {
             while directories.next_if(|directory| *directory < number).is_some() {}
-            std::mem::replace(&mut last, *number) == *number || directories.peek() == Some(&number)
+            last.replace(*number) == Some(*number) || directories.peek() == Some(&number)
         })
     }
 
@@ -241,7 +252,7 @@ impl<'a> LayoutBuilder<'a> {
         let mut taken: BTreeSet<u64> = self.directories.iter().copied().collect();
         let mut tried: BTreeMap<u64, u32> = BTreeMap::new();
         for (entry, number) in self.entries.iter_mut().zip(&mut self.numbers) {
-            if *number == 0 || taken.insert(*number) {
+            if entry.attributes.has(Attributes::PADDING) || taken.insert(*number) {
                 continue;
             }
             let start = entry.path as usize;
@@ -274,8 +285,8 @@ impl<'a> LayoutBuilder<'a> {
         if !self.entries.iter().any(is_link) {
             return;
         }
-        let real = self.entries.iter().zip(&self.numbers).filter(|(entry, _)| !is_link(entry));
-        let mut files: Vec<u64> = real.map(|(_, number)| *number).filter(|number| *number != 0).collect();
+        let real = self.counted().filter(|(entry, _)| !is_link(entry));
+        let mut files: Vec<u64> = real.map(|(_, number)| number).collect();
         files.sort_unstable();
         let (names, entries, directories) = (&self.names, &self.entries, &self.directories);
         let text = |start: u32, len: u16| {
@@ -336,6 +347,16 @@ mod tests {
         assert_eq!(paths(&["a/b", "A"]), ["a/b", "A.1"]);
         assert_eq!(paths(&["a/b", "A/b", "A/c"]), ["a/b", "A/b.1", "A/c"]);
         assert_eq!(paths(&["a", "a/b/c", "a/B"]), ["a.1", "a/b/c", "a/B.1"]);
+    }
+
+    /// Somebody may look for a name of any number, so no number may mean anything by itself.
+    #[test]
+    fn a_name_whose_number_is_nothing_special_is_renamed_as_any_other() {
+        let name = "w)1n64s0fp5kd4'&";
+        assert_eq!(fold(EMPTY, name), 0);
+        let (upper, child) = (name.to_uppercase(), format!("{name}/child"));
+        let found = paths(&[name, name, &upper, &child]);
+        assert!(is_distinct(&found), "{found:?}");
     }
 
     #[test]
