@@ -195,11 +195,8 @@ impl Server {
     /// Puts into a reply what was found for it.
     fn attach<'s>(&'s self, reply: &mut Reply<'s>, query: &Query<'_>) {
         let has_nodes = !matches!(query.method, Method::Ping | Method::AnnouncePeer(_) | Method::Put(_));
-        if has_nodes && (!self.nodes.is_empty() || self.nodes6.is_empty()) {
-            reply.nodes = Some(&self.nodes);
-        }
-        if has_nodes && !self.nodes6.is_empty() {
-            reply.nodes6 = Some(&self.nodes6);
+        if has_nodes {
+            self.attach_nodes(reply);
         }
         if matches!(query.method, Method::GetPeers { .. }) && !self.values.is_empty() {
             reply.values = Some(Values::new(&self.values));
