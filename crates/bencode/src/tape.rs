@@ -171,6 +171,12 @@ impl Tape {
         Self { tokens: Vec::new(), faults: Faults::NONE, end: 0 }
     }
 
+    /// A tape with room for so many values, of eight bytes each. It grows if there are more.
+    #[must_use]
+    pub fn with_capacity(values: usize) -> Self {
+        Self { tokens: Vec::with_capacity(values), ..Self::new() }
+    }
+
     #[inline]
     pub(crate) fn token(&self, at: u32) -> Token {
         self.tokens.get(at as usize).copied().unwrap_or(Token::NOTHING)

@@ -9,16 +9,24 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct ExternalAddress {
     votes: Vec<(u64, SocketAddr)>,
-    chosen: Option<(IpAddr, Instant)>,
+    chosen: Option<IpAddr>,
+    /// Until then nobody is listened to.
+    rest: Option<Instant>,
 }
 
 /// Votes that are needed, and kept.
 const QUORUM: usize = 12;
+/// How long an address is kept.
 const REST: Duration = Duration::from_secs(3600);
+/// How long an address that was confirmed is not asked about.
+const PAUSE: Duration = Duration::from_secs(300);
 
 impl ExternalAddress {
     /// Counts a vote. Returns the address when it is a new one.
     pub(crate) fn vote(&mut self, now: Instant, voter: SocketAddr, address: SocketAddr) -> Option<SocketAddr> {
+        if self.rest.is_some_and(|until| now < until) {
+            return None;
+        }
         let voter = network(voter.ip());
         self.votes.retain(|(known, _)| *known != voter);
         self.votes.push((voter, address));
@@ -28,15 +36,14 @@ impl ExternalAddress {
         let count = |ip: IpAddr| self.votes.iter().filter(|(_, vote)| vote.ip() == ip).count();
         let (_, winner) = self.votes.iter().copied().max_by_key(|(_, vote)| count(vote.ip()))?;
         let has_won = count(winner.ip()).saturating_mul(3) > self.votes.len().saturating_mul(2);
-        let is_new = self.chosen.is_none_or(|(ip, at)| ip != winner.ip() && now.saturating_duration_since(at) >= REST);
+        let is_new = self.chosen != Some(winner.ip());
         let keep_from = self.votes.len().saturating_sub(QUORUM.saturating_sub(1));
         self.votes.drain(..keep_from);
-        if !has_won || !is_new {
+        if !has_won {
             return None;
         }
-        self.votes.clear();
-        self.chosen = Some((winner.ip(), now));
-        Some(winner)
+        *self = Self { chosen: Some(winner.ip()), rest: now.checked_add(if is_new { REST } else { PAUSE }), ..Self::default() };
+        is_new.then_some(winner)
     }
 }
 

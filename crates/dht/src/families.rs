@@ -7,7 +7,7 @@ use crate::id::Id;
 use crate::lookup::Lookup;
 use crate::table::Table;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The routing tables.
 #[derive(Debug)]
@@ -71,10 +71,10 @@ impl Tables {
     }
 
     /// A node has answered a query of ours.
-    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr, rtt: Duration) {
+    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr) {
         match (V4::new(address), V6::new(address)) {
-            (Some(endpoint), _) => self.v4.handle_reply(now, id, endpoint, rtt),
-            (None, Some(endpoint)) => self.v6.handle_reply(now, id, endpoint, rtt),
+            (Some(endpoint), _) => self.v4.handle_reply(now, id, endpoint),
+            (None, Some(endpoint)) => self.v6.handle_reply(now, id, endpoint),
             (None, None) => {}
         }
     }
@@ -108,6 +108,7 @@ impl Tables {
 
     /// Appends the nodes nearest to a target, as they stand in a reply.
     pub(crate) fn write_closest<E: Family>(&self, target: Id, count: usize, out: &mut Vec<u8>) {
+        out.reserve_exact(count.saturating_mul(E::NODE_LEN));
         for node in E::table(self).closest(target, count) {
             out.extend_from_slice(node.id.as_bytes());
             out.extend_from_slice(node.endpoint.as_bytes());

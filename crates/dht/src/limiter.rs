@@ -19,17 +19,17 @@ pub(crate) struct Inbound {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     /// Who it is about, in short.
-    tag: u32,
+    tag: u16,
     /// What may still come.
     left: u16,
     /// Seconds since the start.
     since: u32,
 }
 
-const PLACES: usize = 256;
+const PLACES: usize = 128;
 const WAYS: usize = 4;
 /// The first place of any four.
-const PLACES_MASK: u64 = 0xfc;
+const PLACES_MASK: u64 = 0x7c;
 
 impl Inbound {
     /// `per_second` datagrams from an address, and `burst` at once.
@@ -46,7 +46,7 @@ impl Inbound {
             self.places = vec![Place { tag: 0, left: self.burst, since: 0 }; PLACES];
         }
         let hash = hash(self.key, ip);
-        let tag = u32::try_from(hash >> 32).unwrap_or(0);
+        let tag = u16::try_from(hash >> 48).unwrap_or(0);
         let first = usize::try_from(hash & PLACES_MASK).unwrap_or(0);
         let seconds = u32::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(u32::MAX);
         let (burst, per_second) = (self.burst, self.per_second);

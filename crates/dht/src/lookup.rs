@@ -31,6 +31,10 @@ pub(crate) struct Lookup<E> {
     roots: Vec<E>,
     roots_asked: Vec<(E, bool)>,
     queries: usize,
+    /// Candidates that are asked and not slow.
+    asked: usize,
+    /// Candidates that have answered.
+    replied: usize,
 }
 
 /// A node that may be among the nearest.
@@ -62,7 +66,17 @@ const MAX_NEIGHBOURS: usize = 2;
 
 impl<E: Endpoint> Lookup<E> {
     pub(crate) fn new(own: Id, target: Id, width: Width) -> Self {
-        Self { own, target, width, candidates: Vec::new(), roots: Vec::new(), roots_asked: Vec::new(), queries: 0 }
+        Self {
+            own,
+            target,
+            width,
+            candidates: Vec::with_capacity(MAX_CANDIDATES / 3),
+            roots: Vec::new(),
+            roots_asked: Vec::new(),
+            queries: 0,
+            asked: 0,
+            replied: 0,
+        }
     }
 
     /// Adds an address whose id is not known.
@@ -94,7 +108,9 @@ impl<E: Endpoint> Lookup<E> {
         self.candidates.insert(at, Candidate { id, endpoint, state: State::New, token: None, hops });
         if self.candidates.len() > MAX_CANDIDATES {
             let drop = self.candidates.iter().rposition(|it| !matches!(it.state, State::Asked | State::Slow));
-            drop.map(|at| self.candidates.remove(at));
+            if let Some(dropped) = drop.map(|at| self.candidates.remove(at)) {
+                self.replied = self.replied.saturating_sub(usize::from(dropped.state == State::Answered));
+            }
         }
     }
 
@@ -108,11 +124,11 @@ impl<E: Endpoint> Lookup<E> {
         let next = front.take(wanted).find(|it| it.state == State::New);
         if let Some(next) = next {
             next.state = State::Asked;
+            self.asked = self.asked.saturating_add(1);
             self.queries = self.queries.saturating_add(1);
             return Some((Some(next.id), next.endpoint));
         }
-        let is_short = self.candidates.iter().filter(|it| it.state == State::Answered).count() < wanted;
-        if !is_short || self.under_way() > 0 && !self.candidates.is_empty() {
+        if self.replied >= wanted || self.under_way() > 0 && !self.candidates.is_empty() {
             return None;
         }
         let root = self.roots.pop()?;
@@ -127,8 +143,10 @@ impl<E: Endpoint> Lookup<E> {
             self.add(id, endpoint, 0);
         }
         if let Some(known) = self.find(id, endpoint) {
-            known.state = State::Answered;
             known.token = token.map(Into::into);
+            let before = std::mem::replace(&mut known.state, State::Answered);
+            self.asked = self.asked.saturating_sub(usize::from(before == State::Asked));
+            self.replied = self.replied.saturating_add(usize::from(before != State::Answered));
         }
     }
 
@@ -144,6 +162,7 @@ impl<E: Endpoint> Lookup<E> {
             Some(id) => {
                 if let Some(known) = self.find(id, endpoint).filter(|known| known.state == State::Asked) {
                     known.state = State::Slow;
+                    self.asked = self.asked.saturating_sub(1);
                 }
             }
             None => {
@@ -159,7 +178,8 @@ impl<E: Endpoint> Lookup<E> {
         match id {
             Some(id) => {
                 if let Some(known) = self.find(id, endpoint).filter(|known| known.state != State::Answered) {
-                    known.state = State::Failed;
+                    let before = std::mem::replace(&mut known.state, State::Failed);
+                    self.asked = self.asked.saturating_sub(usize::from(before == State::Asked));
                 }
             }
             None => drop(self.forget_root(endpoint)),
@@ -172,7 +192,7 @@ impl<E: Endpoint> Lookup<E> {
         let front = self.candidates.iter().filter(|it| !matches!(it.state, State::Failed | State::Slow));
         let mut front = front.take(self.width.closest);
         let waits = |it: &Candidate<E>| it.state == State::Asked || it.state == State::New && !exhausted;
-        let is_short = self.answered().count() < self.width.closest;
+        let is_short = self.replied < self.width.closest;
         !front.any(waits) && !(is_short && (self.under_way() > 0 || !self.roots.is_empty() && !exhausted))
     }
 
@@ -193,8 +213,7 @@ impl<E: Endpoint> Lookup<E> {
 
     /// Queries that are waited for.
     fn under_way(&self) -> usize {
-        let asked = self.candidates.iter().filter(|it| it.state == State::Asked).count();
-        asked.saturating_add(self.roots_asked.iter().filter(|(_, is_slow)| !is_slow).count())
+        self.asked.saturating_add(self.roots_asked.iter().filter(|(_, is_slow)| !is_slow).count())
     }
 
     fn find(&mut self, id: Id, endpoint: E) -> Option<&mut Candidate<E>> {

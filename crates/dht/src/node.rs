@@ -23,7 +23,7 @@ use crate::table::{K, Limits, Table};
 use crate::transactions::{Due, Purpose, Transaction};
 use crate::upkeep::Upkeep;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use unchoke_bencode::Tape;
 use unchoke_core::keys::PublicKey;
 use unchoke_core::{DatagramProtocol, Handled, Path, Seed, Transmit};
@@ -39,10 +39,9 @@ pub struct Node {
     queries: Queries,
     searches: Searches,
     inbound: Inbound,
-    external: ExternalAddress,
+    external: Externals,
     upkeep: Upkeep,
     health: Health,
-    tape: Tape,
 }
 
 impl Node {
@@ -68,10 +67,9 @@ impl Node {
             server: Server::new(now, store, &mut rng),
             searches: Searches::new(),
             inbound: Inbound::new(now, rng.next_u64(), config.inbound_per_second, config.inbound_burst),
-            external: ExternalAddress::default(),
+            external: Externals::default(),
             upkeep: Upkeep::new(now, &config, &mut rng),
             health: Health::default(),
-            tape: Tape::new(),
             queries: Queries::new(now, &config, rng),
             config,
         }
@@ -254,21 +252,24 @@ impl Node {
     fn handle_reply(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>, reply: &Reply<'_>) -> Handled {
         let Some(transaction) = self.queries.finish(now, message.transaction, from) else { return Handled::Refused };
         self.health.replies_in = self.health.replies_in.saturating_add(1);
-        let rtt = now.saturating_duration_since(transaction.sent);
-        let sent = self.server.handle_proof(from, &mut self.queries.outbox);
-        self.health.bytes_out = self.health.bytes_out.saturating_add(sent as u64);
         if transaction.id.is_some_and(|expected| expected != reply.id) {
-            // Whoever answers with another id than it is known by is not to be believed.
+            // Whoever answers with another id than it is known by is not to be believed. If it has a new one, it will answer with that again.
             self.tables.forget(from);
             self.handle_lost(now, transaction, false);
+            if self.may_be_node(reply.id, from) {
+                self.tables.handle_query(now, reply.id, from);
+            }
             return Handled::Taken;
         }
         if self.may_be_node(reply.id, from) {
-            self.tables.handle_reply(now, reply.id, from, rtt);
+            self.tables.handle_reply(now, reply.id, from);
         }
+        let is_known = self.tables.knows(reply.id, from);
+        let sent = self.server.handle_proof(from, is_known, &mut self.queries.outbox);
+        self.health.bytes_out = self.health.bytes_out.saturating_add(sent as u64);
         if let Some(external) = message.external
             && external.is_ipv4() == from.is_ipv4()
-            && let Some(address) = self.external.vote(now, from, external)
+            && let Some(address) = self.external.of(from).vote(now, from, external)
         {
             self.handle_external(now, address);
         }
@@ -318,8 +319,7 @@ impl Node {
             let limits = limits(&node.config);
             let before = std::mem::replace(E::table_mut(&mut node.tables), Table::new(id, limits, now));
             for known in before.verified() {
-                let rtt = Duration::from_millis(known.rtt.into());
-                E::table_mut(&mut node.tables).handle_reply(now, known.id, known.endpoint, rtt);
+                E::table_mut(&mut node.tables).handle_reply(now, known.id, known.endpoint);
             }
         }
         self.searches.events.push_back(DhtEvent::ExternalAddress(address));
@@ -367,10 +367,11 @@ impl Node {
         self.queries.send(now, own, node.endpoint.address(), Some(node.id), Purpose::Probe, method);
     }
 
-    /// Looks up the neighbourhood of our own id.
+    /// Looks up the neighbourhood of our own id. With two of them it is the turn of one and then of the other.
     fn refresh(&mut self, now: Instant) {
-        self.upkeep.handle_refresh(now);
-        let target = if self.config.v4 { self.tables.v4.own() } else { self.tables.v6.own() };
+        let is_odd = self.upkeep.handle_refresh(now);
+        let Tables { v4, v6 } = &self.tables;
+        let target = if self.config.v4 && (!self.config.v6 || is_odd) { v4.own() } else { v6.own() };
         self.begin(now, target, Kind::Refresh);
     }
 }
@@ -400,7 +401,7 @@ impl DatagramProtocol for Node {
     }
 
     fn handle_network_change(&mut self, now: Instant) {
-        self.external = ExternalAddress::default();
+        self.external = Externals::default();
         self.health.is_reachable = false;
         self.refresh(now);
     }
@@ -436,8 +437,8 @@ impl DatagramProtocol for Node {
 
 impl Node {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Handled {
-        let mut tape = std::mem::take(&mut self.tape);
-        let handled = match Message::read(datagram, &mut tape) {
+        let mut tape = Tape::with_capacity(TOKENS);
+        match Message::read(datagram, &mut tape) {
             Ok(message) => match &message.body {
                 Body::Query(query) => {
                     self.handle_query(now, from, message.transaction, query, datagram.len());
@@ -452,9 +453,21 @@ impl Node {
                 Handled::Refused
             }
             Err(_) => Handled::Refused,
-        };
-        self.tape = tape;
-        handled
+        }
+    }
+}
+
+/// Our address in each family.
+#[derive(Debug, Default)]
+struct Externals {
+    v4: ExternalAddress,
+    v6: ExternalAddress,
+}
+
+impl Externals {
+    /// That of the family of an address.
+    fn of(&mut self, address: SocketAddr) -> &mut ExternalAddress {
+        if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
 }
 
@@ -466,6 +479,9 @@ impl std::fmt::Debug for Node {
             .finish_non_exhaustive()
     }
 }
+
+/// Values in nearly any message.
+const TOKENS: usize = 48;
 
 fn limits(config: &Config) -> Limits {
     Limits { wide: config.wide_buckets, spares: config.spares }

@@ -11,12 +11,17 @@ pub(crate) struct Outbox {
     waiting: VecDeque<(SocketAddr, u16)>,
 }
 
+/// Bytes that are made room for at first: enough for most datagrams.
+const FIRST: usize = 512;
 /// Bytes that may wait. A driver that does not send for long loses what comes then, as any network may.
 const MAX_WAITING: usize = 1 << 20;
 
 impl Outbox {
     /// Appends a datagram that `write` writes.
     pub(crate) fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(FIRST);
+        }
         let start = self.bytes.len();
         if start.saturating_sub(self.taken) > MAX_WAITING {
             return 0;
@@ -39,7 +44,7 @@ impl Outbox {
     pub(crate) fn poll(&mut self, out: &mut Vec<u8>) -> Option<(SocketAddr, usize)> {
         let Some((to, length)) = self.waiting.pop_front() else {
             if self.taken > 0 {
-                (self.bytes, self.taken) = (Vec::new(), 0);
+                *self = Self::default();
             }
             return None;
         };

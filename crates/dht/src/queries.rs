@@ -72,7 +72,7 @@ impl Queries {
 
     /// The query that an answer belongs to. How long it took counts for those to come.
     pub(crate) fn finish(&mut self, now: Instant, number: &[u8], from: SocketAddr) -> Option<Transaction> {
-        let transaction = self.transactions.finish(number, from, self.round_trips.patience())?;
+        let transaction = self.transactions.finish(number, from)?;
         self.round_trips.add(now.saturating_duration_since(transaction.sent));
         Some(transaction)
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct RoundTrips {
     counts: [u8; BUCKETS],
     total: u16,
+    /// In milliseconds.
+    patience: u16,
 }
 
 const BUCKETS: usize = 60;
@@ -15,14 +17,14 @@ const MIN_SAMPLES: u16 = 8;
 /// When so many have been counted, each count is halved.
 const MAX_SAMPLES: u16 = 250;
 
-/// Patience before there are samples.
-const UNKNOWN: Duration = Duration::from_millis(800);
-const SHORTEST: Duration = Duration::from_millis(60);
-const LONGEST: Duration = Duration::from_millis(2500);
+/// Patience before there are samples, and its limits, in milliseconds.
+const UNKNOWN: u16 = 800;
+const SHORTEST: u64 = 60;
+const LONGEST: u64 = 2500;
 
 impl RoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { counts: [0; BUCKETS], total: 0 }
+        Self { counts: [0; BUCKETS], total: 0, patience: UNKNOWN }
     }
 
     /// Counts an answer that took so long.
@@ -35,20 +37,21 @@ impl RoundTrips {
             *count = count.saturating_add(1);
             self.total = self.total.saturating_add(1);
         }
+        if self.total >= MIN_SAMPLES {
+            let fast = self.quantile(1).saturating_add(100);
+            let patience = fast.max(self.quantile(9)).clamp(SHORTEST, LONGEST);
+            self.patience = u16::try_from(patience).unwrap_or(UNKNOWN);
+        }
     }
 
     /// How long to wait for an answer before somebody else is asked as well: a little longer than nine of ten take, and no less than a tenth of a
     /// second longer than the fastest.
     pub(crate) fn patience(&self) -> Duration {
-        if self.total < MIN_SAMPLES {
-            return UNKNOWN;
-        }
-        let fast = self.quantile(1).saturating_add(Duration::from_millis(100));
-        fast.max(self.quantile(9)).clamp(SHORTEST, LONGEST)
+        Duration::from_millis(self.patience.into())
     }
 
-    /// What so many tenths of the answers took at most.
-    fn quantile(&self, tenths: u32) -> Duration {
+    /// What so many tenths of the answers took at most, in milliseconds.
+    fn quantile(&self, tenths: u32) -> u64 {
         let wanted = u32::from(self.total).saturating_mul(tenths).div_ceil(10);
         let mut seen = 0_u32;
         let number = self.counts.iter().position(|count| {
@@ -67,11 +70,11 @@ fn bucket(time: Duration) -> usize {
     number.min(BUCKETS.saturating_sub(1))
 }
 
-/// The longest time that falls into a bucket, about.
-fn upper(number: usize) -> Duration {
+/// The longest time that falls into a bucket, about, in milliseconds.
+fn upper(number: usize) -> u64 {
     let number = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1);
     let octave = 1_u64.checked_shl(number / 4).unwrap_or(u64::MAX);
-    Duration::from_millis(octave.saturating_mul(u64::from(4_u32.saturating_add(number % 4))) / 4)
+    octave.saturating_mul(u64::from(4_u32.saturating_add(number % 4))) / 4
 }
 
 #[cfg(test)]
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn patience_follows_the_slow_tenth_of_the_answers() {
         let mut times = RoundTrips::new();
-        assert_eq!(times.patience(), UNKNOWN);
+        assert_eq!(times.patience().as_millis(), UNKNOWN.into());
         for n in 0..200_u64 {
             times.add(Duration::from_millis(100 + n % 100));
         }
@@ -95,14 +98,14 @@ mod tests {
         for _ in 0..2000 {
             times.add(Duration::from_secs(20));
         }
-        assert_eq!(times.patience(), LONGEST);
+        assert_eq!(times.patience().as_millis(), LONGEST.into());
     }
 
     #[test]
     fn every_time_is_below_the_end_of_its_bucket() {
         for millis in 1..40_000 {
             let time = Duration::from_millis(millis);
-            assert!(upper(bucket(time)) >= time.min(Duration::from_secs(20)), "{millis}");
+            assert!(upper(bucket(time)) >= millis.min(20_000), "{millis}");
         }
     }
 }

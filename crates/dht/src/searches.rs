@@ -247,11 +247,12 @@ fn width(config: &Config, closest: usize) -> Width {
 fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables, roots: &[SocketAddr]) {
     let table = E::table(tables);
     let mut lookup = Lookup::new(table.own(), operation.target, width(config, config.closest));
-    let known = table.closest(operation.target, K.saturating_mul(2));
-    for node in &known {
+    let mut known = 0_usize;
+    for node in table.closest(operation.target, K.saturating_mul(2)) {
         lookup.add(node.id, node.endpoint, 1);
+        known = known.saturating_add(1);
     }
-    if known.len() < K {
+    if known < K {
         roots.iter().filter_map(|root| E::new(*root)).for_each(|root| lookup.add_root(root));
     }
     *E::lookup(&mut operation.lookups) = Some(lookup);

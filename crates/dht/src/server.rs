@@ -28,10 +28,6 @@ pub(crate) struct Server {
     /// Answers that wait for a sign of whoever asked.
     deferred: VecDeque<(SocketAddr, Box<[u8]>)>,
     expired: Instant,
-    nodes: Vec<u8>,
-    nodes6: Vec<u8>,
-    values: Vec<u8>,
-    peers: Vec<SocketAddr>,
 }
 
 /// A query and where it came from.
@@ -53,7 +49,7 @@ pub(crate) enum Afterwards {
     Ping,
 }
 
-const MAX_PROVEN: usize = 256;
+const MAX_PROVEN: usize = 32;
 const MAX_DEFERRED: usize = 32;
 /// Bytes of an answer to an item's query at most, when the receiver has shown that it is there.
 const MAX_ITEM_REPLY: usize = 1400;
@@ -70,10 +66,6 @@ impl Server {
             proven: VecDeque::new(),
             deferred: VecDeque::new(),
             expired: now,
-            nodes: Vec::new(),
-            nodes6: Vec::new(),
-            values: Vec::new(),
-            peers: Vec::new(),
         }
     }
 
@@ -81,9 +73,9 @@ impl Server {
         &mut *self.store
     }
 
-    /// Somebody has answered a query of ours.
-    pub(crate) fn handle_proof(&mut self, from: SocketAddr, outbox: &mut Outbox) -> usize {
-        if !self.proven.contains(&from) {
+    /// Somebody has answered a query of ours. If it is not in a table, it is remembered here.
+    pub(crate) fn handle_proof(&mut self, from: SocketAddr, is_known: bool, outbox: &mut Outbox) -> usize {
+        if !is_known && !self.proven.contains(&from) {
             if self.proven.len() >= MAX_PROVEN {
                 self.proven.pop_front();
             }
@@ -137,15 +129,16 @@ impl Server {
         let mut reply = Reply::new(own);
         let token;
         let mut full = None;
+        let mut found = Found::default();
         let (mut samples, mut sample_info) = (Vec::new(), None);
         let outcome = match &query.method {
             Method::Ping => Ok(()),
             Method::FindNode { target } => {
-                self.find_nodes(tables, query, from, *target, &mut room);
+                found.nodes(tables, query, from, *target, &mut room);
                 Ok(())
             }
             Method::Unknown { target: Some(target), .. } => {
-                self.find_nodes(tables, query, from, *target, &mut room);
+                found.nodes(tables, query, from, *target, &mut room);
                 Ok(())
             }
             Method::Unknown { target: None, .. } => Err(ErrorCode::METHOD_UNKNOWN),
@@ -155,8 +148,8 @@ impl Server {
                     reply.token = Some(&token);
                 }
                 let filters = (*scrape && room.take(FILTERS)).then(|| self.store.scrape(now, *info_hash));
-                self.find_peers(now, from, *info_hash, *no_seed, rng, &mut room);
-                self.find_nodes(tables, query, from, *info_hash, &mut room);
+                self.find_peers(asked, *info_hash, *no_seed, rng, &mut room, &mut found.values);
+                found.nodes(tables, query, from, *info_hash, &mut room);
                 full = filters;
                 Ok(())
             }
@@ -174,7 +167,7 @@ impl Server {
                 let count = part.fit(SAMPLES, Id::LEN, SAMPLES_MAX);
                 sample_info = Some(self.store.sample(now, count, rng, &mut samples));
                 room.take(SAMPLES.saturating_add(samples.len().saturating_mul(Id::LEN)));
-                self.find_nodes(tables, query, from, *target, &mut room);
+                found.nodes(tables, query, from, *target, &mut room);
                 Ok(())
             }
         };
@@ -182,7 +175,7 @@ impl Server {
             let body = Body::Refusal(Refusal { code, text: refusal_text(code) });
             return (outbox.push(from, |out| Message::new(asked.transaction, body).write(out)), Afterwards::Nothing);
         }
-        self.attach(&mut reply, query);
+        found.attach(&mut reply, query);
         if let Some(scrape) = &full {
             (reply.seeds, reply.downloaders) = (Some(scrape.seeds.as_bytes()), Some(scrape.downloaders.as_bytes()));
         }
@@ -190,17 +183,6 @@ impl Server {
         reply.samples =
             sample_info.map(|info| Samples { info_hashes: &info_hashes, total: info.total, interval: info.interval });
         (send(asked, reply, config.version.as_ref(), outbox), Afterwards::Nothing)
-    }
-
-    /// Puts into a reply what was found for it.
-    fn attach<'s>(&'s self, reply: &mut Reply<'s>, query: &Query<'_>) {
-        let has_nodes = !matches!(query.method, Method::Ping | Method::AnnouncePeer(_) | Method::Put(_));
-        if has_nodes {
-            self.attach_nodes(reply);
-        }
-        if matches!(query.method, Method::GetPeers { .. }) && !self.values.is_empty() {
-            reply.values = Some(Values::new(&self.values));
-        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `answer`")]
@@ -217,9 +199,10 @@ impl Server {
     ) -> (usize, Afterwards) {
         let Asked { from, query, transaction, .. } = asked;
         let Method::Get { target, .. } = query.method else { return (0, Afterwards::Nothing) };
-        let with_item = |reply: &Reply<'_>, server: &Self, item: &Item| {
+        let mut found = Found::default();
+        let with_item = |reply: &Reply<'_>, found: &Found, item: &Item| {
             let mut reply = reply.clone();
-            server.attach_nodes(&mut reply);
+            found.attach_nodes(&mut reply);
             reply.seq = item.seq();
             // BEP 44: who has this version already gets no more than its number.
             if newer_than.is_none_or(|seen| item.seq().is_none_or(|seq| seq > seen)) {
@@ -232,8 +215,8 @@ impl Server {
         if let Some(item) = item {
             let limit = if is_proven { MAX_ITEM_REPLY } else { asked.size.saturating_mul(AMPLIFICATION) };
             let mut own_room = Room { left: limit.saturating_sub(ENVELOPE + ITEM).saturating_sub(item.value().len()) };
-            self.find_nodes(tables, query, from, target, &mut own_room);
-            let datagram = with_item(&reply, self, &item);
+            found.nodes(tables, query, from, target, &mut own_room);
+            let datagram = with_item(&reply, &found, &item);
             if datagram.len() <= limit {
                 return (outbox.push(from, |out| out.extend_from_slice(&datagram)), Afterwards::Nothing);
             }
@@ -246,55 +229,30 @@ impl Server {
             }
         }
         let mut room = room;
-        self.find_nodes(tables, query, from, target, &mut room);
+        found.nodes(tables, query, from, target, &mut room);
         let mut reply = reply;
-        self.attach_nodes(&mut reply);
+        found.attach_nodes(&mut reply);
         (send(asked, reply, None, outbox), Afterwards::Nothing)
-    }
-
-    fn attach_nodes<'s>(&'s self, reply: &mut Reply<'s>) {
-        reply.nodes = (!self.nodes.is_empty() || self.nodes6.is_empty()).then_some(&self.nodes[..]);
-        reply.nodes6 = (!self.nodes6.is_empty()).then_some(&self.nodes6[..]);
-    }
-
-    /// The nodes nearest to a target, of the families that are asked for, as far as there is room.
-    fn find_nodes(&mut self, tables: &Tables, query: &Query<'_>, from: SocketAddr, target: Id, room: &mut Room) {
-        let want = query.want.unwrap_or(Want { v4: from.is_ipv4(), v6: from.is_ipv6() });
-        self.nodes.clear();
-        self.nodes6.clear();
-        if want.v4 {
-            let count = room.fit(NODES_KEY, V4::NODE_LEN, crate::table::K);
-            tables.write_closest::<V4>(target, count, &mut self.nodes);
-            room.take(NODES_KEY.saturating_add(self.nodes.len()));
-        }
-        if want.v6 {
-            let count = room.fit(NODES_KEY, V6::NODE_LEN, crate::table::K);
-            tables.write_closest::<V6>(target, count, &mut self.nodes6);
-            room.take(NODES_KEY.saturating_add(self.nodes6.len()));
-        }
     }
 
     /// Peers of a torrent, in no more than half of the room if that is scarce.
     fn find_peers(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
+        Asked { now, from, .. }: Asked<'_>,
         info_hash: Id,
         no_seed: bool,
         rng: &mut Rng,
         room: &mut Room,
+        values: &mut Vec<u8>,
     ) {
         let each = if from.is_ipv4() { 8 } else { 21 };
         let part = Room { left: if room.left > 600 { room.left.saturating_sub(300) } else { room.left / 2 } };
         let count = part.fit(VALUES_KEY, each, PEERS_MAX);
-        self.peers.clear();
-        self.values.clear();
         let wanted = PeersWanted { v6: from.is_ipv6(), no_seed, count };
-        self.store.peers(now, info_hash, wanted, rng, &mut self.peers);
-        for peer in &self.peers {
-            Values::push(&mut self.values, *peer);
-        }
-        let used = if self.values.is_empty() { 0 } else { VALUES_KEY.saturating_add(self.values.len()) };
+        let mut peers = Vec::new();
+        self.store.peers(now, info_hash, wanted, rng, &mut peers);
+        peers.iter().for_each(|peer| Values::push(values, *peer));
+        let used = if values.is_empty() { 0 } else { VALUES_KEY.saturating_add(values.len()) };
         room.take(used);
     }
 
@@ -318,6 +276,49 @@ impl Server {
         }
         let item = Item::from_put(put).map_err(|error| error.code())?;
         self.store.put(now, &item, put.cas, from.ip()).map_err(|error| error.code())
+    }
+}
+
+/// What a reply carries besides its ids.
+#[derive(Default)]
+struct Found {
+    nodes: Vec<u8>,
+    nodes6: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Found {
+    /// Puts into a reply what was found for it.
+    fn attach<'s>(&'s self, reply: &mut Reply<'s>, query: &Query<'_>) {
+        let has_nodes = !matches!(query.method, Method::Ping | Method::AnnouncePeer(_) | Method::Put(_));
+        if has_nodes {
+            self.attach_nodes(reply);
+        }
+        if matches!(query.method, Method::GetPeers { .. }) && !self.values.is_empty() {
+            reply.values = Some(Values::new(&self.values));
+        }
+    }
+
+    fn attach_nodes<'s>(&'s self, reply: &mut Reply<'s>) {
+        reply.nodes = (!self.nodes.is_empty() || self.nodes6.is_empty()).then_some(&self.nodes[..]);
+        reply.nodes6 = (!self.nodes6.is_empty()).then_some(&self.nodes6[..]);
+    }
+
+    /// The nodes nearest to a target, of the families that are asked for, as far as there is room.
+    fn nodes(&mut self, tables: &Tables, query: &Query<'_>, from: SocketAddr, target: Id, room: &mut Room) {
+        let want = query.want.unwrap_or(Want { v4: from.is_ipv4(), v6: from.is_ipv6() });
+        self.nodes.clear();
+        self.nodes6.clear();
+        if want.v4 {
+            let count = room.fit(NODES_KEY, V4::NODE_LEN, crate::table::K);
+            tables.write_closest::<V4>(target, count, &mut self.nodes);
+            room.take(NODES_KEY.saturating_add(self.nodes.len()));
+        }
+        if want.v6 {
+            let count = room.fit(NODES_KEY, V6::NODE_LEN, crate::table::K);
+            tables.write_closest::<V6>(target, count, &mut self.nodes6);
+            room.take(NODES_KEY.saturating_add(self.nodes6.len()));
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::endpoint::Endpoint;
 use crate::id::{Distance, Id};
 use crate::secure::is_secure;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How large a table may grow.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +27,27 @@ pub(crate) struct Table<E> {
     limits: Limits,
     /// Times are kept as seconds since then.
     start: Instant,
+    /// Bucket after bucket; in each the live ones come first, then the spares, of which the last one was added last.
+    nodes: Vec<Node<E>>,
     /// By the bits in common with `own`.
-    buckets: Vec<Bucket<E>>,
+    buckets: Vec<Bucket>,
 }
 
-#[derive(Debug)]
-struct Bucket<E> {
-    live: Vec<Node<E>>,
-    /// Known from queries, or live ones for which there was no room. The last one is the one heard of last.
-    spares: Vec<Node<E>>,
+/// How many nodes of the list a bucket has.
+#[derive(Clone, Copy, Default, Debug)]
+struct Bucket {
+    live: u8,
+    /// Known from queries, or live ones for which there was no room.
+    spares: u8,
+}
+
+/// Where a bucket stands in the list.
+#[derive(Clone, Copy, Default, Debug)]
+struct Span {
+    start: usize,
+    /// Where the live ones end and the spares begin.
+    middle: usize,
+    end: usize,
 }
 
 /// A node that is known.
@@ -43,30 +55,36 @@ struct Bucket<E> {
 pub(crate) struct Node<E> {
     pub(crate) id: Id,
     pub(crate) endpoint: E,
-    /// Round-trip time in milliseconds.
-    pub(crate) rtt: u16,
     /// Queries in a row that it has not answered.
     failures: u8,
     /// It has answered a query of ours.
     verified: bool,
-    /// Seconds since the start of the table when it was last heard of.
-    heard: u32,
-    /// The same for when it was last asked.
-    asked: u32,
+    /// Seconds since the start of the table when it was last heard of or asked.
+    touched: u32,
 }
 
 /// Nodes in a bucket, and nodes that are told to others.
 pub(crate) const K: usize = 8;
+/// Places of the first buckets where they are wide.
+const WIDE: [usize; 4] = [128, 64, 32, 16];
 /// A node that has not answered so often in a row is gone.
 const MAX_FAILURES: u8 = 3;
 /// Nodes of a table that is small.
 const SMALL: usize = 32;
 /// Nodes of one neighbourhood in a table.
 const MAX_NEIGHBOURS: usize = 8;
+/// Seconds after which somebody who has asked us may be asked whether it can be reached.
+const SPARE_REST: u32 = 90;
+/// Seconds for which a node that was heard of needs no question.
+const FRESH: u32 = 300;
+/// Seconds after which a spare gives way to another one.
+const SPARE_AGE: u32 = 600;
+/// By how many nodes the list grows.
+const GROWTH: usize = 16;
 
 impl<E: Endpoint> Table<E> {
     pub(crate) fn new(own: Id, limits: Limits, start: Instant) -> Self {
-        Self { own, limits, start, buckets: Vec::new() }
+        Self { own, limits, start, nodes: Vec::new(), buckets: Vec::new() }
     }
 
     pub(crate) fn own(&self) -> Id {
@@ -75,7 +93,7 @@ impl<E: Endpoint> Table<E> {
 
     /// Live nodes.
     pub(crate) fn len(&self) -> usize {
-        self.buckets.iter().map(|bucket| bucket.live.len()).sum()
+        self.buckets.iter().map(|bucket| usize::from(bucket.live)).sum()
     }
 
     /// Whether there are so few nodes that every one that may be there is of use at once.
@@ -85,166 +103,159 @@ impl<E: Endpoint> Table<E> {
 
     /// Whether some wait beside the table.
     pub(crate) fn has_spares(&self) -> bool {
-        self.buckets.iter().any(|bucket| !bucket.spares.is_empty())
+        self.buckets.iter().any(|bucket| bucket.spares > 0)
     }
 
     /// Whether this node has answered and not failed since.
     pub(crate) fn knows(&self, id: Id, endpoint: E) -> bool {
-        let bucket = self.number(id).and_then(|number| self.buckets.get(number));
-        bucket.is_some_and(|bucket| {
-            let mut all = bucket.live.iter().chain(&bucket.spares);
-            all.any(|node| node.id == id && node.endpoint == endpoint && node.verified && node.failures == 0)
-        })
+        let span = self.number(id).map(|number| self.span(number)).unwrap_or_default();
+        let mut all = self.slice(span.start, span.end).iter();
+        all.any(|node| node.endpoint == endpoint && node.id == id && node.verified && node.failures == 0)
     }
 
     /// Live nodes that have not failed since they answered.
     pub(crate) fn good(&self) -> impl Iterator<Item = &Node<E>> {
-        self.buckets.iter().flat_map(|bucket| &bucket.live).filter(|node| node.failures == 0)
+        self.spans().flat_map(|span| self.live(span)).filter(|node| node.failures == 0)
     }
 
     /// All live nodes and spares that have answered, for the next start.
     pub(crate) fn verified(&self) -> impl Iterator<Item = &Node<E>> {
-        let all = self.buckets.iter().flat_map(|bucket| bucket.live.iter().chain(&bucket.spares));
-        all.filter(|node| node.verified && node.failures == 0)
-    }
-
-    /// The seconds of an instant.
-    fn seconds(&self, now: Instant) -> u32 {
-        u32::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(u32::MAX)
-    }
-
-    fn capacity(&self, number: usize) -> usize {
-        match number {
-            0..=3 if self.limits.wide => 128_usize >> number,
-            _ => K,
-        }
-    }
-
-    fn number(&self, id: Id) -> Option<usize> {
-        let common = self.own.common_bits(id);
-        // Nobody else may have our id.
-        (common < Id::BITS).then_some(common as usize)
+        self.nodes.iter().filter(|node| node.verified && node.failures == 0)
     }
 
     /// A node has answered a query of ours.
-    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, endpoint: E, rtt: Duration) {
+    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, endpoint: E) {
         let Some(number) = self.number(id) else { return };
-        let rtt = u16::try_from(rtt.as_millis()).unwrap_or(u16::MAX);
-        let heard = self.seconds(now);
-        self.forget_others_at(endpoint, Some(id));
-        let neighbours = self.neighbours(endpoint);
-        let capacity = self.capacity(number);
-        let bucket = self.bucket_mut(number);
-        let node = Node { id, endpoint, rtt, failures: 0, verified: true, heard, asked: heard };
-        if let Some(known) = bucket.live.iter_mut().find(|known| known.id == id) {
+        let touched = self.seconds(now);
+        let node = Node { id, endpoint, failures: 0, verified: true, touched };
+        let span = self.span(number);
+        if let Some(known) = self.live_mut(span).iter_mut().find(|known| known.id == id) {
             if known.endpoint == endpoint {
-                let rtt = (known.rtt / 4).saturating_mul(3).saturating_add(rtt / 4);
-                *known = Node { rtt, asked: known.asked, ..node };
+                *known = node;
             } else if known.failures > 0 {
                 *known = node;
+                self.forget_others_at(endpoint, Some(id));
             }
             // The id is taken by one that answers: whoever comes with it from elsewhere has to wait.
             return;
         }
-        bucket.spares.retain(|spare| spare.id != id);
-        if !fits(&bucket.live, endpoint, neighbours) {
+        let has_room = span.live() < self.capacity(number);
+        let secure = || is_secure(id, endpoint.address().ip());
+        let is_worse = |known: &Node<E>| known.failures > 0 || !is_secure(known.id, known.endpoint.address().ip()) && secure();
+        let may_live = has_room || self.live(span).iter().any(is_worse);
+        if !may_live
+            && let Some(spare) = self.find_mut(id, endpoint)
+        {
+            *spare = node;
             return;
         }
-        if bucket.live.len() < capacity {
-            bucket.live.push(node);
+        if !may_live && self.place_for_spare(span, touched, true).is_none() {
             return;
         }
-        let is_better = |known: &Node<E>| {
-            known.failures > 0
-                || !is_secure(known.id, known.endpoint.address().ip()) && is_secure(id, endpoint.address().ip())
-        };
-        match bucket.live.iter_mut().find(|known| is_better(known)) {
-            Some(worse) => *worse = node,
-            None => self.push_spare(number, node),
+        self.forget_others_at(endpoint, None);
+        let span = self.span(number);
+        let of_id = self.slice(span.middle, span.end).iter().position(|spare| spare.id == id);
+        if let Some(at) = of_id {
+            self.remove(number, span.middle.saturating_add(at));
+        }
+        let span = self.span(number);
+        if !fits(self.live(span), endpoint, self.neighbours(endpoint)) {
+            return;
+        }
+        if span.live() < self.capacity(number) {
+            self.insert(number, span.middle, node, true);
+        } else if let Some(worse) = self.live_mut(span).iter_mut().find(|known| is_worse(known)) {
+            *worse = node;
+        } else {
+            self.add_spare(number, node);
         }
     }
 
     /// A node has asked us something. That it can be reached is not known.
     pub(crate) fn handle_query(&mut self, now: Instant, id: Id, endpoint: E) {
         let Some(number) = self.number(id) else { return };
-        let heard = self.seconds(now);
+        let touched = self.seconds(now);
         if let Some(known) = self.find_mut(id, endpoint) {
-            known.heard = heard;
+            known.touched = touched;
             return;
         }
-        let capacity = self.capacity(number);
-        let is_full = |bucket: &Bucket<E>| bucket.live.len() >= capacity && !bucket.spares.is_empty();
-        if self.buckets.get(number).is_some_and(is_full) || self.limits.spares == 0 {
+        let span = self.span(number);
+        let is_full = span.live() >= self.capacity(number) && span.end > span.middle;
+        if is_full || self.place_for_spare(span, touched, false).is_none() {
             return;
         }
-        let mut all = self.buckets.iter().flat_map(|bucket| bucket.live.iter().chain(&bucket.spares));
-        if all.any(|known| known.endpoint.host() == endpoint.host() || known.id == id) {
+        if self.nodes.iter().any(|known| known.endpoint.host() == endpoint.host() || known.id == id) {
             return;
         }
-        let node = Node { id, endpoint, rtt: u16::MAX, failures: 0, verified: false, heard, asked: heard };
-        self.push_spare(number, node);
+        self.add_spare(number, Node { id, endpoint, failures: 0, verified: false, touched });
     }
 
     /// A node has not answered a query.
     pub(crate) fn handle_failure(&mut self, id: Id, endpoint: E) {
         let Some(number) = self.number(id) else { return };
-        let Some(bucket) = self.buckets.get_mut(number) else { return };
-        bucket.spares.retain(|spare| (spare.id, spare.endpoint) != (id, endpoint));
-        let Some(at) = bucket.live.iter().position(|node| (node.id, node.endpoint) == (id, endpoint)) else { return };
-        let Some(node) = bucket.live.get_mut(at) else { return };
+        let span = self.span(number);
+        let is_it = |node: &Node<E>| (node.id, node.endpoint) == (id, endpoint);
+        let Some(at) = self.slice(span.start, span.end).iter().position(is_it) else { return };
+        let at = span.start.saturating_add(at);
+        if at >= span.middle {
+            self.remove(number, at);
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(at) else { return };
         node.failures = node.failures.saturating_add(1);
         let failures = node.failures;
         // One that has answered before is worth more than one that does not now.
-        let spare = bucket.spares.iter().rposition(|spare| spare.verified);
+        let spare = self.slice(span.middle, span.end).iter().rposition(|spare| spare.verified);
         if let Some(spare) = spare.filter(|_| failures > 1) {
-            bucket.live.swap_remove(at);
-            let spare = bucket.spares.remove(spare);
-            bucket.live.push(spare);
+            let from = span.middle.saturating_add(spare);
+            self.nodes.swap(at, from);
+            self.remove(number, from);
         } else if failures >= MAX_FAILURES {
-            bucket.live.swap_remove(at);
+            self.remove(number, at);
         }
     }
 
     /// A node has been asked something.
     pub(crate) fn handle_asked(&mut self, now: Instant, id: Id, endpoint: E) {
-        let asked = self.seconds(now);
+        let touched = self.seconds(now);
         if let Some(node) = self.find_mut(id, endpoint) {
-            node.asked = asked;
+            node.touched = touched;
         }
     }
 
     /// Lets go of nodes at this address that have another id.
     pub(crate) fn forget_others_at(&mut self, endpoint: E, id: Option<Id>) {
         let is_other = |node: &Node<E>| node.endpoint.host() == endpoint.host() && Some(node.id) != id;
-        for bucket in &mut self.buckets {
-            bucket.live.retain(|node| !is_other(node));
-            bucket.spares.retain(|node| !is_other(node));
+        while let Some(at) = self.nodes.iter().position(is_other) {
+            let number = self.spans().position(|span| span.end > at);
+            number.into_iter().for_each(|number| self.remove(number, at));
         }
     }
 
     /// The nodes nearest to `target` that can be told to others, `count` at most, the nearest first.
-    pub(crate) fn closest(&self, target: Id, count: usize) -> Vec<Node<E>> {
+    pub(crate) fn closest(&self, target: Id, count: usize) -> impl Iterator<Item = &Node<E>> {
         let shared = self.own.common_bits(target) as usize;
-        let mut found: Vec<(Distance, Node<E>)> = Vec::with_capacity(count.saturating_add(1));
+        let mut found: Vec<(Distance, &Node<E>)> = Vec::with_capacity(count.saturating_add(1));
         // Nodes that share as much with us as the target does are nearest to it; those that share more come next, all at once, because
         // the target parts from us and from them at the same bit; then those that share less, each bucket farther than the one before it.
-        let (nearer, from) = self.buckets.split_at_checked(shared).unwrap_or((&self.buckets, &[]));
-        let (own, beyond) = from.split_at_checked(1).unwrap_or((&[], &[]));
-        for group in [own, beyond].into_iter().chain(nearer.chunks(1).rev()) {
+        let own = shared..shared.saturating_add(1).min(self.buckets.len());
+        let beyond = own.end..self.buckets.len();
+        let nearer = (0..shared.min(self.buckets.len())).rev().map(|number| number..number.saturating_add(1));
+        for group in [own, beyond].into_iter().chain(nearer) {
             if found.len() >= count {
                 break;
             }
-            for node in group.iter().flat_map(|bucket| &bucket.live).filter(|node| node.failures == 0) {
+            for node in group.flat_map(|number| self.live(self.span(number))).filter(|node| node.failures == 0) {
                 let distance = node.id.distance(target);
                 if found.len() >= count && found.last().is_some_and(|(farthest, _)| *farthest <= distance) {
                     continue;
                 }
                 let at = found.partition_point(|(nearer, _)| *nearer < distance);
-                found.insert(at, (distance, *node));
+                found.insert(at, (distance, node));
                 found.truncate(count);
             }
         }
-        found.into_iter().map(|(_, node)| node).collect()
+        found.into_iter().map(|(_, node)| node)
     }
 
     /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the live one that was asked longest ago.
@@ -252,18 +263,17 @@ impl<E: Endpoint> Table<E> {
         let seconds = self.seconds(now);
         // A table with few nodes cannot be choosy.
         let rest = if self.is_small() { 0 } else { SPARE_REST };
-        for (number, bucket) in self.buckets.iter().enumerate().rev() {
-            let has_room =
-                bucket.live.len() < self.capacity(number) || bucket.live.iter().any(|node| node.failures > 0);
+        for number in (0..self.buckets.len()).rev() {
+            let span = self.span(number);
+            let has_room = span.live() < self.capacity(number) || self.live(span).iter().any(|node| node.failures > 0);
             // Who asked us a moment ago can be reached only as long as its way out through a NAT is open; see whether it is later.
-            let waits = |spare: &&Node<E>| spare.verified || seconds.saturating_sub(spare.heard) >= rest;
-            if let Some(spare) = bucket.spares.iter().rev().filter(|_| has_room).find(waits) {
+            let waits = |spare: &&Node<E>| spare.verified || seconds.saturating_sub(spare.touched) >= rest;
+            if let Some(spare) = self.slice(span.middle, span.end).iter().rev().filter(|_| has_room).find(waits) {
                 return Some(*spare);
             }
         }
-        let live = self.buckets.iter().flat_map(|bucket| &bucket.live);
-        let stalest = live.min_by_key(|node| node.asked.max(node.heard))?;
-        Some(*stalest).filter(|node| seconds.saturating_sub(node.asked.max(node.heard)) >= FRESH)
+        let stalest = self.spans().flat_map(|span| self.live(span)).min_by_key(|node| node.touched)?;
+        Some(*stalest).filter(|node| seconds.saturating_sub(node.touched) >= FRESH)
     }
 
     /// The number of bits in common that a lookup should have to fill the emptiest bucket that can be filled.
@@ -272,53 +282,119 @@ impl<E: Endpoint> Table<E> {
         let (number, _) = self
             .buckets
             .iter()
+            .map(|bucket| usize::from(bucket.live))
             .enumerate()
             .take(deepest.saturating_sub(3))
-            .filter(|(number, bucket)| bucket.live.len() < self.capacity(*number).min(K))
-            .min_by_key(|(_, bucket)| bucket.live.len())?;
+            .filter(|(number, live)| *live < self.capacity(*number).min(K))
+            .min_by_key(|(_, live)| *live)?;
         u32::try_from(number).ok()
     }
 
-    fn push_spare(&mut self, number: usize, node: Node<E>) {
-        let limit = usize::from(self.limits.spares);
-        if limit == 0 {
-            return;
-        }
-        let spares = &mut self.bucket_mut(number).spares;
-        if spares.len() >= limit {
-            // Verified ones stay if there are others to let go of.
-            let oldest = spares.iter().position(|spare| !spare.verified);
-            match (oldest, node.verified) {
-                (Some(oldest), _) => drop(spares.remove(oldest)),
-                (None, true) => drop(spares.remove(0)),
-                (None, false) => return,
-            }
-        }
-        spares.push(node);
+    /// The seconds of an instant.
+    fn seconds(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(u32::MAX)
     }
 
-    fn bucket_mut(&mut self, number: usize) -> &mut Bucket<E> {
-        if self.buckets.len() <= number {
-            let empty = || Bucket { live: Vec::new(), spares: Vec::new() };
-            self.buckets.resize_with(number.saturating_add(1), empty);
+    fn capacity(&self, number: usize) -> usize {
+        WIDE.get(number).copied().filter(|_| self.limits.wide).unwrap_or(K)
+    }
+
+    fn number(&self, id: Id) -> Option<usize> {
+        let common = self.own.common_bits(id);
+        // Nobody else may have our id.
+        (common < Id::BITS).then_some(common as usize)
+    }
+
+    /// Where all buckets stand, the first one first.
+    fn spans(&self) -> impl Iterator<Item = Span> {
+        self.buckets.iter().scan(0_usize, |start, bucket| {
+            let middle = start.saturating_add(bucket.live.into());
+            let span = Span { start: *start, middle, end: middle.saturating_add(bucket.spares.into()) };
+            *start = span.end;
+            Some(span)
+        })
+    }
+
+    /// Where a bucket stands; an empty place at the end if it is not there yet.
+    fn span(&self, number: usize) -> Span {
+        let all = self.nodes.len();
+        self.spans().nth(number).unwrap_or(Span { start: all, middle: all, end: all })
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &[Node<E>] {
+        self.nodes.get(start..end).unwrap_or_default()
+    }
+
+    fn live(&self, span: Span) -> &[Node<E>] {
+        self.slice(span.start, span.middle)
+    }
+
+    fn live_mut(&mut self, span: Span) -> &mut [Node<E>] {
+        self.nodes.get_mut(span.start..span.middle).unwrap_or_default()
+    }
+
+    /// Which spare has to give way so that there is room for another one; the end if none has to. Verified ones stay if there are others.
+    fn place_for_spare(&self, span: Span, seconds: u32, is_verified: bool) -> Option<usize> {
+        if span.end.saturating_sub(span.middle) < self.limits.spares.into() {
+            return Some(span.end);
         }
-        // It was made just now if it was not there.
-        let at = number.min(self.buckets.len().saturating_sub(1));
-        #[expect(clippy::indexing_slicing, reason = "there is at least one bucket, and `at` is below their number")]
-        &mut self.buckets[at]
+        let old = |spare: &Node<E>| seconds.saturating_sub(spare.touched) >= SPARE_AGE;
+        let gives_way = |spare: &Node<E>| if is_verified { !spare.verified || old(spare) } else { !spare.verified && old(spare) };
+        let at = self.slice(span.middle, span.end).iter().position(gives_way)?;
+        Some(span.middle.saturating_add(at))
+    }
+
+    fn add_spare(&mut self, number: usize, node: Node<E>) {
+        let span = self.span(number);
+        let Some(place) = self.place_for_spare(span, node.touched, node.verified) else { return };
+        if place < span.end {
+            self.remove(number, place);
+        }
+        let span = self.span(number);
+        self.insert(number, span.end, node, false);
+    }
+
+    /// Puts a node into the list, where it belongs to a bucket.
+    fn insert(&mut self, number: usize, at: usize, node: Node<E>, is_live: bool) {
+        if self.buckets.len() <= number {
+            self.buckets.resize(number.saturating_add(1), Bucket::default());
+        }
+        let Some(bucket) = self.buckets.get_mut(number).filter(|_| at <= self.nodes.len()) else { return };
+        let count = if is_live { &mut bucket.live } else { &mut bucket.spares };
+        let Some(more) = count.checked_add(1) else { return };
+        *count = more;
+        if self.nodes.len() == self.nodes.capacity() {
+            self.nodes.reserve_exact(GROWTH);
+        }
+        self.nodes.insert(at, node);
+    }
+
+    /// Takes a node of a bucket out of the list.
+    fn remove(&mut self, number: usize, at: usize) {
+        let span = self.span(number);
+        let Some(bucket) = self.buckets.get_mut(number).filter(|_| span.start <= at && at < span.end) else { return };
+        let count = if at < span.middle { &mut bucket.live } else { &mut bucket.spares };
+        *count = count.saturating_sub(1);
+        self.nodes.remove(at);
     }
 
     fn find_mut(&mut self, id: Id, endpoint: E) -> Option<&mut Node<E>> {
-        let number = self.number(id)?;
-        let bucket = self.buckets.get_mut(number)?;
-        bucket.live.iter_mut().chain(&mut bucket.spares).find(|node| (node.id, node.endpoint) == (id, endpoint))
+        let span = self.span(self.number(id)?);
+        let mut all = self.nodes.get_mut(span.start..span.end)?.iter_mut();
+        all.find(|node| node.endpoint == endpoint && node.id == id)
     }
 
     /// Live nodes of the same neighbourhood.
     fn neighbours(&self, endpoint: E) -> usize {
         let Some(network) = endpoint.network() else { return 0 };
-        let live = self.buckets.iter().flat_map(|bucket| &bucket.live);
+        let live = self.spans().flat_map(|span| self.live(span));
         live.filter(|node| node.endpoint.network() == Some(network)).count()
+    }
+}
+
+impl Span {
+    fn live(self) -> usize {
+        self.middle.saturating_sub(self.start)
     }
 }
 
@@ -327,11 +403,6 @@ fn fits<E: Endpoint>(live: &[Node<E>], endpoint: E, neighbours: usize) -> bool {
     let network = endpoint.network();
     network.is_none() || neighbours < MAX_NEIGHBOURS && !live.iter().any(|node| node.endpoint.network() == network)
 }
-
-/// Seconds after which somebody who has asked us may be asked whether it can be reached.
-const SPARE_REST: u32 = 90;
-/// Seconds for which a node that was heard of needs no question.
-const FRESH: u32 = 300;
 
 #[cfg(test)]
 mod tests;

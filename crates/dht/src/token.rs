@@ -12,7 +12,7 @@ use unchoke_core::hash::sha256;
 /// those of another. It is good for five to ten minutes.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    secrets: [[u8; 32]; 2],
+    secrets: [[u8; 16]; 2],
     changed: Instant,
 }
 
@@ -23,7 +23,7 @@ const LIFETIME: Duration = Duration::from_secs(300);
 
 impl Tokens {
     pub(crate) fn new(now: Instant, rng: &mut Rng) -> Self {
-        let mut secrets = [[0; 32]; 2];
+        let mut secrets = [[0; 16]; 2];
         secrets.iter_mut().for_each(|secret| rng.fill(secret));
         Self { secrets, changed: now }
     }
@@ -60,12 +60,13 @@ impl Tokens {
     }
 }
 
-fn token(secret: &[u8; 32], ip: IpAddr, target: Id) -> Token {
+fn token(secret: &[u8; 16], ip: IpAddr, target: Id) -> Token {
     let ip = match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    let mut text = [0; 68];
+    // No longer than what is hashed in one step.
+    let mut text = [0; 52];
     let parts = secret.iter().copied().chain(ip.octets()).chain(*target.as_bytes());
     text.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
     let [a, b, c, d, e, f, g, h, ..] = *sha256(&text).as_bytes();

@@ -17,6 +17,8 @@ pub(crate) struct Transaction {
     pub(crate) sent: Instant,
     /// It takes longer than most, and whoever waits for it has been told.
     pub(crate) is_slow: bool,
+    /// When somebody will be told next.
+    due: Instant,
 }
 
 /// What a query is for.
@@ -33,8 +35,8 @@ pub(crate) enum Purpose {
 /// All queries that are under way. An answer counts only with the number of a query, and from where that went.
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
-    waiting: BTreeMap<u32, Transaction>,
-    due: BTreeSet<(Instant, u32)>,
+    waiting: BTreeMap<(SocketAddr, u32), Transaction>,
+    due: BTreeSet<(Instant, u32, SocketAddr)>,
 }
 
 /// What has happened to a query.
@@ -61,56 +63,57 @@ impl Transactions {
         rng: &mut Rng,
     ) -> [u8; 4] {
         let mut number = rng.next_u32();
-        while self.waiting.contains_key(&number) {
+        while self.waiting.contains_key(&(to, number)) {
             number = number.wrapping_add(1);
         }
-        self.waiting.insert(number, Transaction { to, id, purpose, sent: now, is_slow: false });
-        self.due.insert((later(now, patience), number));
+        let due = later(now, patience);
+        self.waiting.insert((to, number), Transaction { to, id, purpose, sent: now, is_slow: false, due });
+        self.due.insert((due, number, to));
         number.to_be_bytes()
     }
 
     /// The query that an answer from `from` belongs to.
-    pub(crate) fn finish(&mut self, number: &[u8], from: SocketAddr, patience: Duration) -> Option<Transaction> {
+    pub(crate) fn finish(&mut self, number: &[u8], from: SocketAddr) -> Option<Transaction> {
         let number = u32::from_be_bytes(number.try_into().ok()?);
-        let found = self.waiting.get(&number).filter(|it| it.to == from)?;
-        let due = if found.is_slow { later(found.sent, wait(patience)) } else { later(found.sent, patience) };
-        // Patience may have changed since; what is due for nothing is passed over.
-        self.due.remove(&(due, number));
-        self.waiting.remove(&number)
+        let transaction = self.waiting.remove(&(from, number))?;
+        self.due.remove(&(transaction.due, number, from));
+        Some(transaction)
     }
 
     /// Gives up all queries to an address.
     pub(crate) fn abandon(&mut self, to: SocketAddr) -> Vec<Transaction> {
-        let (gone, kept) = std::mem::take(&mut self.waiting).into_iter().partition(|(_, it)| it.to == to);
-        self.waiting = kept;
-        let gone: BTreeMap<u32, Transaction> = gone;
-        gone.into_values().collect()
+        let numbers: Vec<u32> = self.waiting.range(all(to)).map(|((_, number), _)| *number).collect();
+        numbers.iter().filter_map(|number| self.finish(&number.to_be_bytes(), to)).collect()
     }
 
     /// The next query for which the time has come.
     pub(crate) fn poll_due(&mut self, now: Instant, patience: Duration) -> Option<Due> {
-        while let Some((at, number)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            self.due.remove(&(at, number));
-            let Some(transaction) = self.waiting.get_mut(&number) else { continue };
-            if transaction.is_slow {
-                return self.waiting.remove(&number).map(Due::Lost);
-            }
-            transaction.is_slow = true;
-            let slow = *transaction;
-            self.due.insert((later(slow.sent, wait(patience)).max(later(at, Duration::from_millis(1))), number));
-            return Some(Due::Slow(slow));
+        let (_, number, to) = *self.due.first().filter(|(at, ..)| *at <= now)?;
+        let (at, ..) = self.due.pop_first()?;
+        let transaction = self.waiting.get_mut(&(to, number))?;
+        if transaction.is_slow {
+            return self.waiting.remove(&(to, number)).map(Due::Lost);
         }
-        None
+        transaction.is_slow = true;
+        transaction.due = later(transaction.sent, wait(patience)).max(later(at, Duration::from_millis(1)));
+        let slow = *transaction;
+        self.due.insert((slow.due, number, to));
+        Some(Due::Slow(slow))
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.first().map(|(at, ..)| *at)
     }
 
-    /// Queries to an address.
+    /// Whether an answer from an address is waited for.
     pub(crate) fn is_asked(&self, to: SocketAddr) -> bool {
-        self.waiting.values().any(|it| it.to == to)
+        self.waiting.range(all(to)).next().is_some()
     }
+}
+
+/// The keys of all queries to an address.
+fn all(to: SocketAddr) -> std::ops::RangeInclusive<(SocketAddr, u32)> {
+    (to, 0)..=(to, u32::MAX)
 }
 
 /// How long an answer is waited for in all.
@@ -135,11 +138,11 @@ mod tests {
         let [to, other]: [SocketAddr; 2] = ["192.0.2.1:1", "192.0.2.1:2"].map(|it| it.parse().unwrap());
         let mut all = Transactions::default();
         let number = all.begin(now, to, None, Purpose::Probe, PATIENCE, &mut rng);
-        assert!(all.finish(&number, other, PATIENCE).is_none());
-        assert!(all.finish(&number[..3], to, PATIENCE).is_none());
-        assert!(all.finish(&[0; 4], to, PATIENCE).is_none());
-        assert!(all.finish(&number, to, PATIENCE).is_some());
-        assert!(all.finish(&number, to, PATIENCE).is_none());
+        assert!(all.finish(&number, other).is_none());
+        assert!(all.finish(&number[..3], to).is_none());
+        assert!(all.finish(&[0; 4], to).is_none());
+        assert!(all.finish(&number, to).is_some());
+        assert!(all.finish(&number, to).is_none());
         assert_eq!(all.poll_timeout(), None);
     }
 
@@ -167,6 +170,6 @@ mod tests {
             (0..1000).map(|_| all.begin(now, to, None, Purpose::Probe, PATIENCE, &mut rng)).collect();
         assert_eq!(numbers.len(), 1000);
         let mut guesses = Seed::new([3; 32]).rng();
-        assert!((0..100_000).all(|_| all.finish(&guesses.next_u32().to_be_bytes(), to, PATIENCE).is_none()));
+        assert!((0..100_000).all(|_| all.finish(&guesses.next_u32().to_be_bytes(), to).is_none()));
     }
 }

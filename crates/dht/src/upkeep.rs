@@ -16,6 +16,7 @@ pub(crate) struct Upkeep {
     /// Searches for our neighbourhood that have found too few.
     failures: u32,
     is_refreshing: bool,
+    is_odd: bool,
     is_joined: bool,
     /// Buckets that are still to be filled after joining.
     fills: u32,
@@ -43,6 +44,7 @@ impl Upkeep {
             next_refresh: later(now, config.refresh_interval),
             failures: 0,
             is_refreshing: false,
+            is_odd: false,
             is_joined: false,
             fills: FILLS,
         }
@@ -65,10 +67,12 @@ impl Upkeep {
         &self.roots
     }
 
-    /// A search for our neighbourhood begins.
-    pub(crate) fn handle_refresh(&mut self, now: Instant) {
+    /// A search for our neighbourhood begins. Returns whether it is the first, the third and so on.
+    pub(crate) fn handle_refresh(&mut self, now: Instant) -> bool {
         self.is_refreshing = true;
         self.next_refresh = later(now, self.refresh_interval);
+        self.is_odd = !self.is_odd;
+        self.is_odd
     }
 
     /// It, or a search that fills a bucket, has ended, and there are so many nodes in the tables. Returns whether this is the first time that there are enough.

@@ -1,3 +1,4 @@
+use std::time::Duration;
 use super::*;
 use crate::event::{OpStats, Outcome};
 use crate::krpc::{Announce, ErrorCode, Put};
@@ -154,7 +155,7 @@ const HASH: Id = Id::new([0x77; 20]);
 fn nodes_find_one_another_and_then_the_peers_of_a_torrent() {
     let mut net = Net::joined(1, 60);
     assert!(
-        net.nodes.iter().all(|node| node.health().nodes_v4 >= 30),
+        net.nodes.iter().all(|node| node.health().nodes_v4 >= 20),
         "{:?}",
         net.nodes.iter().map(|it| it.health().nodes_v4).collect::<Vec<_>>()
     );
@@ -272,7 +273,8 @@ fn both_families_are_searched_at_once() {
         net.nodes[number].bootstrap(now, &[v4(0), v6(0)]);
         net.run(Duration::from_millis(300));
     }
-    net.run(Duration::from_secs(60));
+    // By then all have taken ids that fit their addresses, and know one another by these.
+    net.run(Duration::from_secs(300));
     let now = net.now;
     let op = net.nodes[3].get_peers(now, HASH, Some(Announcement::new(1)));
     assert_eq!(net.finish(3, op).0, Outcome::Finished { stored: 16, scrape: None });
