@@ -87,9 +87,9 @@ fn build(options: &Options, seed: &Seed) -> (Dht, Vec<HostId>) {
     config.link.loss = Loss::Random(0.01);
     let mut world: Dht = World::new(Instant::now(), &seed.derive("world"), config);
     let roots: Vec<SocketAddr> = (0..ROOTS).map(|number| SocketAddr::new(public(number).into(), 6881)).collect();
-    let compact = options.compact;
+    let config = std::sync::Arc::new(if options.compact { Config::compact() } else { Config::default() });
     world.set_factory(move |birth| {
-        let config = if compact { Config::compact() } else { Config::default() };
+        let config = std::sync::Arc::clone(&config);
         let mut node = Node::new(config, &birth.seed, birth.now);
         node.bootstrap(birth.now, &roots);
         DatagramHost::new(node)

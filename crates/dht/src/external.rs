@@ -42,7 +42,11 @@ impl ExternalAddress {
         if !has_won {
             return None;
         }
-        *self = Self { chosen: Some(winner.ip()), rest: now.checked_add(if is_new { REST } else { PAUSE }), ..Self::default() };
+        *self = Self {
+            chosen: Some(winner.ip()),
+            rest: now.checked_add(if is_new { REST } else { PAUSE }),
+            ..Self::default()
+        };
         is_new.then_some(winner)
     }
 }

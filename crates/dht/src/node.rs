@@ -23,6 +23,7 @@ use crate::table::{K, Limits, Table};
 use crate::transactions::{Due, Purpose, Transaction};
 use crate::upkeep::Upkeep;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use unchoke_bencode::Tape;
 use unchoke_core::keys::PublicKey;
@@ -33,7 +34,7 @@ use unchoke_core::{DatagramProtocol, Handled, Path, Seed, Transmit};
 /// It is a [`DatagramProtocol`]: datagrams and time go in, datagrams, events and a deadline come out. Whatever it is asked to do is an
 /// operation with a number, which ends with one [`DhtEvent::Done`].
 pub struct Node {
-    config: Config,
+    config: Arc<Config>,
     tables: Tables,
     server: Server,
     queries: Queries,
@@ -45,9 +46,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that keeps records in memory.
+    /// A node that keeps records in memory. Nodes of one process may share a configuration.
     #[must_use]
-    pub fn new(config: Config, seed: &Seed, now: Instant) -> Self {
+    pub fn new(config: impl Into<Arc<Config>>, seed: &Seed, now: Instant) -> Self {
+        let config = config.into();
         let id = Id::random(&mut seed.derive("id").rng());
         let store = MemoryStore::new(id, config.store);
         Self::with_id(id, config, Box::new(store), seed, now)
@@ -55,11 +57,11 @@ impl Node {
 
     /// A node that keeps records elsewhere.
     #[must_use]
-    pub fn with_store(config: Config, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
-        Self::with_id(Id::random(&mut seed.derive("id").rng()), config, store, seed, now)
+    pub fn with_store(config: impl Into<Arc<Config>>, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+        Self::with_id(Id::random(&mut seed.derive("id").rng()), config.into(), store, seed, now)
     }
 
-    fn with_id(id: Id, config: Config, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+    fn with_id(id: Id, config: Arc<Config>, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
         let mut rng = seed.derive("node").rng();
         let limits = limits(&config);
         Self {
@@ -79,7 +81,13 @@ impl Node {
     ///
     /// # Errors
     /// If the bytes are no state of a node.
-    pub fn restore(config: Config, state: &[u8], seed: &Seed, now: Instant) -> Result<Self, StateError> {
+    pub fn restore(
+        config: impl Into<Arc<Config>>,
+        state: &[u8],
+        seed: &Seed,
+        now: Instant,
+    ) -> Result<Self, StateError> {
+        let config = config.into();
         let state = State::read(state)?;
         let store = MemoryStore::new(state.id, config.store);
         let mut node = Self::with_id(state.id, config, Box::new(store), seed, now);
@@ -426,7 +434,7 @@ impl DatagramProtocol for Node {
     }
 
     fn poll_event(&mut self) -> Option<DhtEvent> {
-        self.searches.events.pop_front()
+        self.searches.poll_event()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 /// All operations of a node.
 #[derive(Debug)]
 pub(crate) struct Searches {
-    under_way: Vec<Operation>,
-    waiting: VecDeque<Operation>,
+    under_way: Vec<Box<Operation>>,
+    waiting: VecDeque<Box<Operation>>,
     next: u64,
     size: NetworkSize,
     /// Of the node's own searches, how many have ended and not been asked for.
@@ -52,7 +52,7 @@ impl Searches {
     pub(crate) fn begin(&mut self, now: Instant, target: Id, kind: Kind) -> OpId {
         let op = OpId(self.next);
         self.next = self.next.saturating_add(1);
-        self.waiting.push_back(Operation::new(op, target, kind, Lookups::default(), now));
+        self.waiting.push_back(Box::new(Operation::new(op, target, kind, Lookups::default(), now)));
         op
     }
 
@@ -61,8 +61,17 @@ impl Searches {
         let under_way = self.under_way.iter().position(|it| it.op == op).map(|at| self.under_way.swap_remove(at));
         let waiting = self.waiting.iter().position(|it| it.op == op);
         if let Some(operation) = under_way.or_else(|| self.waiting.remove(waiting?)) {
-            self.end(now, operation, Outcome::Cancelled);
+            self.end(now, *operation, Outcome::Cancelled);
         }
+    }
+
+    /// The next event. When there are no more, their memory is let go.
+    pub(crate) fn poll_event(&mut self) -> Option<DhtEvent> {
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > 0 {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Operations under way or waiting.
@@ -118,7 +127,7 @@ impl Searches {
                     has_ended = true;
                     let operation = self.under_way.remove(at);
                     let outcome = outcome(&operation);
-                    self.end(now, operation, outcome);
+                    self.end(now, *operation, outcome);
                 } else {
                     at = at.saturating_add(1);
                 }

@@ -60,13 +60,7 @@ const SAMPLES_MAX: usize = 20;
 
 impl Server {
     pub(crate) fn new(now: Instant, store: Box<dyn RecordStore>, rng: &mut Rng) -> Self {
-        Self {
-            store,
-            tokens: Tokens::new(now, rng),
-            proven: VecDeque::new(),
-            deferred: VecDeque::new(),
-            expired: now,
-        }
+        Self { store, tokens: Tokens::new(now, rng), proven: VecDeque::new(), deferred: VecDeque::new(), expired: now }
     }
 
     pub(crate) fn store(&mut self) -> &mut dyn RecordStore {

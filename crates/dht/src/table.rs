@@ -14,7 +14,7 @@ use std::time::Instant;
 /// How large a table may grow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Whether the first four buckets have 128, 64, 32 and 16 places.
+    /// Whether the first buckets have more places than the rest.
     pub(crate) wide: bool,
     /// Places in the cache beside a bucket.
     pub(crate) spares: u8,
@@ -66,7 +66,7 @@ pub(crate) struct Node<E> {
 /// Nodes in a bucket, and nodes that are told to others.
 pub(crate) const K: usize = 8;
 /// Places of the first buckets where they are wide.
-const WIDE: [usize; 4] = [128, 64, 32, 16];
+const WIDE: [usize; 2] = [32, 16];
 /// A node that has not answered so often in a row is gone.
 const MAX_FAILURES: u8 = 3;
 /// Nodes of a table that is small.
@@ -141,11 +141,10 @@ impl<E: Endpoint> Table<E> {
         }
         let has_room = span.live() < self.capacity(number);
         let secure = || is_secure(id, endpoint.address().ip());
-        let is_worse = |known: &Node<E>| known.failures > 0 || !is_secure(known.id, known.endpoint.address().ip()) && secure();
+        let is_worse =
+            |known: &Node<E>| known.failures > 0 || !is_secure(known.id, known.endpoint.address().ip()) && secure();
         let may_live = has_room || self.live(span).iter().any(is_worse);
-        if !may_live
-            && let Some(spare) = self.find_mut(id, endpoint)
-        {
+        if !may_live && let Some(spare) = self.find_mut(id, endpoint) {
             *spare = node;
             return;
         }
@@ -339,7 +338,8 @@ impl<E: Endpoint> Table<E> {
             return Some(span.end);
         }
         let old = |spare: &Node<E>| seconds.saturating_sub(spare.touched) >= SPARE_AGE;
-        let gives_way = |spare: &Node<E>| if is_verified { !spare.verified || old(spare) } else { !spare.verified && old(spare) };
+        let gives_way =
+            |spare: &Node<E>| if is_verified { !spare.verified || old(spare) } else { !spare.verified && old(spare) };
         let at = self.slice(span.middle, span.end).iter().position(gives_way)?;
         Some(span.middle.saturating_add(at))
     }

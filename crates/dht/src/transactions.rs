@@ -75,9 +75,18 @@ impl Transactions {
     /// The query that an answer from `from` belongs to.
     pub(crate) fn finish(&mut self, number: &[u8], from: SocketAddr) -> Option<Transaction> {
         let number = u32::from_be_bytes(number.try_into().ok()?);
-        let transaction = self.waiting.remove(&(from, number))?;
+        let transaction = self.take(number, from)?;
         self.due.remove(&(transaction.due, number, from));
         Some(transaction)
+    }
+
+    fn take(&mut self, number: u32, to: SocketAddr) -> Option<Transaction> {
+        let transaction = self.waiting.remove(&(to, number));
+        if self.waiting.is_empty() {
+            // An empty map keeps its memory, and most nodes wait for nothing most of the time.
+            *self = Self::default();
+        }
+        transaction
     }
 
     /// Gives up all queries to an address.
@@ -92,7 +101,7 @@ impl Transactions {
         let (at, ..) = self.due.pop_first()?;
         let transaction = self.waiting.get_mut(&(to, number))?;
         if transaction.is_slow {
-            return self.waiting.remove(&(to, number)).map(Due::Lost);
+            return self.take(number, to).map(Due::Lost);
         }
         transaction.is_slow = true;
         transaction.due = later(transaction.sent, wait(patience)).max(later(at, Duration::from_millis(1)));
@@ -107,7 +116,7 @@ impl Transactions {
 
     /// Whether an answer from an address is waited for.
     pub(crate) fn is_asked(&self, to: SocketAddr) -> bool {
-        self.waiting.range(all(to)).next().is_some()
+        !self.waiting.is_empty() && self.waiting.range(all(to)).next().is_some()
     }
 }
 

@@ -30,7 +30,7 @@ fn first_buckets_are_larger_and_all_are_bounded() {
         answer(&mut table, now, Id::random(&mut rng), endpoint);
     }
     let sizes: Vec<u8> = table.buckets.iter().map(|bucket| bucket.live).collect();
-    assert_eq!(sizes[..6], [128, 64, 32, 16, 8, 8]);
+    assert_eq!(sizes[..6], [32, 16, 8, 8, 8, 8]);
     assert!(table.buckets.iter().all(|bucket| bucket.spares <= 8));
 }
 
