@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 /// All operations of a node.
 #[derive(Debug)]
 pub(crate) struct Searches {
+    #[expect(clippy::vec_box, reason = "the list keeps its memory when it is empty, and operations are large")]
     under_way: Vec<Box<Operation>>,
     waiting: VecDeque<Box<Operation>>,
     next: u64,
