@@ -18,6 +18,8 @@ pub struct Config {
     pub enforce_secure_ids: bool,
     /// The first two buckets have 32 and 16 places instead of 8. Searches take fewer steps; larger buckets would have more nodes that are gone.
     pub wide_buckets: bool,
+    /// Nodes of a bucket. BEP 5 says eight; fewer save memory, and searches take more steps.
+    pub bucket_size: u8,
     /// Nodes that wait beside each bucket for a place in it.
     pub spares: u8,
     /// Queries of one search that are under way at a time. More are faster and cost more messages.
@@ -58,6 +60,7 @@ impl Default for Config {
             v6: true,
             enforce_secure_ids: false,
             wide_buckets: true,
+            bucket_size: 8,
             spares: 4,
             parallel: 6,
             closest: 8,
@@ -78,10 +81,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A node that takes as little memory as it can: no wide buckets, no spares, and nothing counted by address. For simulations of very many nodes.
+    /// A node that takes as little memory as it can: buckets of four, one spare each, and nothing counted by address. For simulations of very many nodes.
     #[must_use]
     pub fn compact() -> Self {
-        Self { wide_buckets: false, spares: 0, inbound_per_second: 0, v6: false, ..Self::default() }
+        Self { wide_buckets: false, bucket_size: 4, spares: 1, inbound_per_second: 0, v6: false, ..Self::default() }
     }
 }
 

@@ -492,5 +492,5 @@ impl std::fmt::Debug for Node {
 const TOKENS: usize = 48;
 
 fn limits(config: &Config) -> Limits {
-    Limits { wide: config.wide_buckets, spares: config.spares }
+    Limits { wide: config.wide_buckets, bucket: config.bucket_size.max(1), spares: config.spares }
 }

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_the_same_and_other_bytes_are_refused() {
         let now = Instant::now();
-        let limits = Limits { wide: true, spares: 8 };
+        let limits = Limits { wide: true, bucket: 8, spares: 8 };
         let mut tables =
             Tables { v4: Table::new(Id::new([1; 20]), limits, now), v6: Table::new(Id::new([2; 20]), limits, now) };
         let known: [SocketAddr; 2] = ["20.1.1.1:1", "[2600::1]:2"].map(|it| it.parse().unwrap());

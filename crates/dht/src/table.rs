@@ -16,6 +16,8 @@ use std::time::Instant;
 pub(crate) struct Limits {
     /// Whether the first buckets have more places than the rest.
     pub(crate) wide: bool,
+    /// Places of the other buckets.
+    pub(crate) bucket: u8,
     /// Places in the cache beside a bucket.
     pub(crate) spares: u8,
 }
@@ -63,7 +65,7 @@ pub(crate) struct Node<E> {
     touched: u32,
 }
 
-/// Nodes in a bucket, and nodes that are told to others.
+/// Nodes that are told to others.
 pub(crate) const K: usize = 8;
 /// Places of the first buckets where they are wide.
 const WIDE: [usize; 2] = [32, 16];
@@ -284,7 +286,7 @@ impl<E: Endpoint> Table<E> {
             .map(|bucket| usize::from(bucket.live))
             .enumerate()
             .take(deepest.saturating_sub(3))
-            .filter(|(number, live)| *live < self.capacity(*number).min(K))
+            .filter(|(number, live)| *live < self.capacity(*number).min(self.limits.bucket.into()))
             .min_by_key(|(_, live)| *live)?;
         u32::try_from(number).ok()
     }
@@ -295,7 +297,7 @@ impl<E: Endpoint> Table<E> {
     }
 
     fn capacity(&self, number: usize) -> usize {
-        WIDE.get(number).copied().filter(|_| self.limits.wide).unwrap_or(K)
+        WIDE.get(number).copied().filter(|_| self.limits.wide).unwrap_or(self.limits.bucket.into())
     }
 
     fn number(&self, id: Id) -> Option<usize> {

@@ -75,7 +75,8 @@ enum Script<H: Host> {
 
 /// What the world knows of a host beside its network.
 struct Slot<H> {
-    host: Option<H>,
+    /// In its own memory, so that one that is down takes none.
+    host: Option<Box<H>>,
     /// Sessions that have begun.
     sessions: u32,
     churn: Option<ChurnId>,
@@ -145,7 +146,7 @@ impl<H: Host> World<H> {
     /// Adds a host, which is up from now on.
     pub fn add(&mut self, config: HostConfig, host: H) -> HostId {
         let id = self.place(config);
-        self.slots[id.index()].host = Some(host);
+        self.slots[id.index()].host = Some(Box::new(host));
         self.begin(id);
         id
     }
@@ -183,9 +184,9 @@ impl<H: Host> World<H> {
                     addresses: self.network.addresses(id.0).to_vec(),
                     session: slot.sessions,
                     seed: self.seed.derive(&format!("{} {}", id.number(), slot.sessions)),
-                    previous,
+                    previous: previous.map(|it| *it),
                 };
-                Some(factory(birth))
+                Some(Box::new(factory(birth)))
             }
         };
         self.begin(id);
@@ -217,7 +218,7 @@ impl<H: Host> World<H> {
     /// Does something with a host that is up, and what follows from it. `None` if it is not.
     pub fn with<T>(&mut self, id: HostId, work: impl FnOnce(&mut H, &mut Net<'_>) -> T) -> Option<T> {
         let is_up = self.network.sites.get(id.index())?.is_up;
-        let host = self.slots.get_mut(id.index())?.host.as_mut().filter(|_| is_up)?;
+        let host = self.slots.get_mut(id.index())?.host.as_deref_mut().filter(|_| is_up)?;
         let mut net = Net::new(&mut self.network, id.0);
         let result = work(host, &mut net);
         host.drive(&mut net);
@@ -342,7 +343,7 @@ impl<H: Host> World<H> {
     /// A host: one that is up, or that is down with its memory kept.
     #[must_use]
     pub fn host(&self, id: HostId) -> Option<&H> {
-        self.slots.get(id.index())?.host.as_ref()
+        self.slots.get(id.index())?.host.as_deref()
     }
 
     /// Whether a host is up.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 use unchoke_core::{Rng, Seed};
 
-const WIDE: Limits = Limits { wide: true, spares: 8 };
+const WIDE: Limits = Limits { wide: true, bucket: 8, spares: 8 };
 const OWN: Id = Id::new([0; 20]);
 
 fn at(text: &str) -> V4 {
@@ -39,7 +39,7 @@ proptest! {
     fn the_closest_are_those_that_sorting_all_would_give(seed in any::<[u8; 32]>(), count in 1_usize..20, common in 0_u32..12) {
         let (now, mut rng) = (Instant::now(), Seed::new(seed).rng());
         let own = Id::random(&mut rng);
-        let mut table = Table::new(own, Limits { wide: false, spares: 0 }, now);
+        let mut table = Table::new(own, Limits { wide: false, bucket: 8, spares: 0 }, now);
         for number in 0..300 {
             let id = own.random_beside(number % 12, &mut rng);
             let endpoint = anywhere(&mut rng);
@@ -111,7 +111,7 @@ fn an_address_has_one_id_and_a_neighbourhood_few() {
 #[test]
 fn a_node_that_stops_answering_gives_way() {
     let (now, mut rng) = (Instant::now(), Seed::new([4; 32]).rng());
-    let mut table = Table::new(OWN, Limits { wide: false, spares: 2 }, now);
+    let mut table = Table::new(OWN, Limits { wide: false, bucket: 8, spares: 2 }, now);
     let far = |rng: &mut Rng| OWN.random_beside(0, rng);
     let nodes: Vec<_> = (0..9).map(|_| (far(&mut rng), anywhere(&mut rng))).collect();
     nodes.iter().for_each(|(id, endpoint)| answer(&mut table, now, *id, *endpoint));
