@@ -3,6 +3,9 @@
 #[derive(Debug)]
 pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
 
+/// Entries that there is room for at least.
+const LEAST: usize = 4;
+
 impl<K: Ord + Copy, V> Sorted<K, V> {
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
@@ -19,10 +22,13 @@ impl<K: Ord + Copy, V> Sorted<K, V> {
         }
     }
 
-    /// Forgets what is no longer wanted, each time when as much again has come.
+    /// Forgets what is no longer wanted, each time when half as much again has come, and lets go of the memory.
     pub(crate) fn tidy(&mut self, wanted: impl Fn(&V) -> bool) {
         if self.0.len() == self.0.capacity() {
             self.0.retain(|(_, value)| wanted(value));
+            let room = (self.0.len() / 2).max(LEAST);
+            self.0.shrink_to(self.0.len() + room);
+            self.0.reserve_exact(room);
         }
     }
 
