@@ -122,11 +122,26 @@ impl Torrent {
         self.list.next(now, complete, |address| bans.refuses_address(address))
     }
 
-    pub(crate) fn handshake(&self, shared: &Shared) -> Handshake {
-        Handshake {
-            info_hash: self.hashes.wire(),
-            peer_id: shared.peer_id,
-            reserved: Reserved::new().with_extension_protocol().with_fast(),
+    pub(crate) fn handshake(&self, shared: &Shared, address: SocketAddr) -> Handshake {
+        let reserved = Reserved::new().with_extension_protocol().with_fast();
+        let has_dht = self.dht_port(shared, address).is_some();
+        let reserved = if has_dht { reserved.with_dht() } else { reserved };
+        Handshake { info_hash: self.hashes.wire(), peer_id: shared.peer_id, reserved }
+    }
+
+    /// The port of our node of the DHT, if a peer of this torrent may know of it.
+    fn dht_port(&self, shared: &Shared, address: SocketAddr) -> Option<u16> {
+        shared.config.dht_ports.towards(address).filter(|_| !self.private)
+    }
+
+    /// A peer says where its node of the DHT is.
+    fn handle_port(&mut self, shared: &mut Shared, key: PeerKey, port: u16) {
+        let Some(address) = self.peers.get(&key).map(|peer| peer.address) else { return };
+        let is_wanted = port != 0 && self.dht_port(shared, address).is_some();
+        if let Some(peer) = self.peers.get_mut(&key).filter(|peer| is_wanted && !peer.has_told_dht) {
+            peer.has_told_dht = true;
+            let address = SocketAddr::new(address.ip(), port);
+            shared.events.push_back(Event::DhtNode { torrent: self.key, peer: key, address });
         }
     }
 
@@ -193,6 +208,7 @@ impl Torrent {
             self.close(now, shared, key, reason);
             return;
         }
+        let dht_port = self.peers.get(&key).and_then(|peer| self.dht_port(shared, peer.address));
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.id = Some(theirs.peer_id);
         if peer.outgoing {
@@ -208,6 +224,9 @@ impl Torrent {
             }
             _ if fast => peer.connection.send(Message::HaveNone),
             _ => {}
+        }
+        if let Some(port) = dht_port.filter(|_| peer.connection.supports_dht()) {
+            peer.connection.send(Message::Port(port));
         }
         if let Some(transfer) = &self.transfer
             && fast
@@ -294,6 +313,7 @@ impl Torrent {
             Message::Have(piece) => self.handle_have(now, shared, key, piece),
             Message::Bitfield(bytes) => self.handle_bitfield(now, shared, key, bytes),
             Message::HaveAll => self.handle_have_all(now, shared, key),
+            Message::Port(port) => self.handle_port(shared, key, port),
             other => self.handle_state(now, shared, key, other),
         }
     }

@@ -137,7 +137,7 @@ impl Dht {
         self.bootstrapped.clone().wait_for(|is| *is).await.map(drop).map_err(|_| DhtError::Ended)
     }
 
-    /// Adds a node that may be there, such as a peer's `port` message tells of.
+    /// Adds a node that may be there, such as a peer's `port` message tells of. It is asked first.
     pub fn add_node(&self, address: SocketAddr) {
         self.work(move |part, now| part.node.add_node(now, address));
     }

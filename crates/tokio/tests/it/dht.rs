@@ -156,3 +156,25 @@ async fn a_private_torrent_is_not_told_to_the_dht() {
     }
     assert_eq!(known(secret.info_hashes()).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_bring_one_another_into_the_dht() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    // Neither knows a node to begin with.
+    let client = || Client::builder().listen(local()).dht(Config::default(), None::<String>);
+    let (seed, leech) = (client().build().await.unwrap(), client().build().await.unwrap());
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path()));
+    within(seed.add(torrent).await.unwrap().completed()).await.unwrap();
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
+    within(leech.add(torrent).await.unwrap().completed()).await.unwrap();
+    for (one, other) in [(&seed, &leech), (&leech, &seed)] {
+        let node = other.dht().unwrap().local_addrs().iter().copied().find(SocketAddr::is_ipv4);
+        within(async {
+            while !one.dht().unwrap().nodes().await.unwrap().iter().any(|(_, at)| Some(*at) == node) {
+                tokio::time::sleep(SOON).await;
+            }
+        })
+        .await;
+    }
+}
