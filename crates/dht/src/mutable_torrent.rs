@@ -412,7 +412,7 @@ impl MutableTorrent {
     }
 
     fn quarter(&mut self, whole: Duration) -> Duration {
-        self.part_of(whole / 4)
+        self.part_of(whole).mul_f64(0.25)
     }
 
     /// Any part of a time.

@@ -1,5 +1,8 @@
 //! A client: one session, its sockets, its disk pool, its clock.
 
+#[cfg(feature = "dht")]
+mod mutable;
+
 use crate::announce::Network;
 use crate::connection;
 #[cfg(feature = "dht")]
@@ -97,6 +100,23 @@ pub enum ClientError {
     /// Peers would have to be asked for the hashes of a v2 torrent (BEP 52), which is not done yet.
     #[error("torrent {0} is a v2 torrent of which only the name is known")]
     V2Name(InfoHashes),
+    /// The client has no node of the DHT, in which mutable torrents are looked up.
+    #[cfg(feature = "dht")]
+    #[error("the client has no node of the DHT")]
+    NoDht,
+    /// The link's salt is longer than that of an item.
+    #[cfg(feature = "dht")]
+    #[error("no item can have that salt")]
+    Salt(#[from] unchoke_dht::item::ItemError),
+    /// What the key of a mutable torrent publishes is no torrent.
+    #[cfg(feature = "dht")]
+    #[error("what the key publishes with sequence number {seq} is no torrent")]
+    NoTorrent {
+        /// Its sequence number.
+        seq: i64,
+        /// Why it is none.
+        source: unchoke_dht::mutable_torrent::TorrentValueError,
+    },
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
