@@ -1,5 +1,7 @@
 //! One torrent: its peers, and what their messages mean for the transfer.
 
+mod dht;
+
 use crate::action::Action;
 use crate::allowed_fast::allowed_fast;
 use crate::bans::Bans;
@@ -129,22 +131,6 @@ impl Torrent {
         Handshake { info_hash: self.hashes.wire(), peer_id: shared.peer_id, reserved }
     }
 
-    /// The port of our node of the DHT, if a peer of this torrent may know of it.
-    fn dht_port(&self, shared: &Shared, address: SocketAddr) -> Option<u16> {
-        shared.config.dht_ports.towards(address).filter(|_| !self.private)
-    }
-
-    /// A peer says where its node of the DHT is.
-    fn handle_port(&mut self, shared: &mut Shared, key: PeerKey, port: u16) {
-        let Some(address) = self.peers.get(&key).map(|peer| peer.address) else { return };
-        let is_wanted = port != 0 && self.dht_port(shared, address).is_some();
-        if let Some(peer) = self.peers.get_mut(&key).filter(|peer| is_wanted && !peer.has_told_dht) {
-            peer.has_told_dht = true;
-            let address = SocketAddr::new(address.ip(), port);
-            shared.events.push_back(Event::DhtNode { torrent: self.key, peer: key, address });
-        }
-    }
-
     /// The extensions of a new connection.
     pub(crate) fn make_extensions(&mut self, address: SocketAddr) -> Vec<Box<dyn Extension>> {
         let mut made: Vec<Box<dyn Extension>> = vec![
@@ -208,7 +194,6 @@ impl Torrent {
             self.close(now, shared, key, reason);
             return;
         }
-        let dht_port = self.peers.get(&key).and_then(|peer| self.dht_port(shared, peer.address));
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.id = Some(theirs.peer_id);
         if peer.outgoing {
@@ -225,9 +210,6 @@ impl Torrent {
             _ if fast => peer.connection.send(Message::HaveNone),
             _ => {}
         }
-        if let Some(port) = dht_port.filter(|_| peer.connection.supports_dht()) {
-            peer.connection.send(Message::Port(port));
-        }
         if let Some(transfer) = &self.transfer
             && fast
         {
@@ -235,6 +217,7 @@ impl Torrent {
             let set = allowed_fast(address.ip(), self.hashes.wire(), pieces, shared.config.allowed_fast);
             peer.connection.set_allowed_fast(set);
         }
+        self.tell_port(shared, key);
         self.introduce(now, shared, key);
         shared.dirty.push(key);
     }
