@@ -1,4 +1,4 @@
-//! Downloads a torrent, given as a file or as a magnet link.
+//! Downloads a torrent, given as a file or as a magnet link. One that leads to a key (BEP 46) is looked up in the DHT.
 //!
 //! Without arguments it makes up content, seeds it on loopback, and downloads that.
 
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use unchoke_core::{DiskError, PeerId};
+use unchoke_dht::MutableTorrentEvent;
 use unchoke_examples::{
     Failure, Progress, Source, address, addresses, bytes, generate, host_port, load, positive, run, say, tell,
     tell_tracker_failures, text, unexpected,
@@ -18,7 +19,7 @@ use unchoke_examples::{
 use unchoke_storage::FileStorage;
 use unchoke_swarm::Event;
 use unchoke_swarm::picker::Sequential;
-use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent};
+use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent, TorrentFeed};
 
 const USAGE: &str = "download <FILE.torrent | magnet:…> [--output DIR] [--peer HOST:PORT]… [--listen ADDR] [--seed] \
                      [--sequential] [--dht HOST:PORT]… [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
@@ -90,17 +91,9 @@ async fn offline(mut options: Options) -> Result<(), Failure> {
 }
 
 async fn download(mut options: Options) -> Result<(), Failure> {
-    let storage = FileStorage::new(&options.output);
-    let (mut add, label) = match load(options.source.as_ref().unwrap_or(&OsString::new()))? {
-        Source::Torrent(metainfo) => (AddTorrent::from_metainfo(&metainfo, storage), metainfo.info().name().to_owned()),
-        Source::Magnet(link) => {
-            let name = link.name().unwrap_or("magnet link").to_owned();
-            options.peers.extend(link.peers());
-            (AddTorrent::from_hashes(link.info_hashes(), storage).trackers(link.trackers()), name)
-        }
-    };
-    if options.sequential {
-        add = add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry))));
+    let source = load(options.source.as_ref().unwrap_or(&OsString::new()))?;
+    if matches!(source, Source::Mutable(_)) && options.dht.is_empty() {
+        return Err(Failure::Usage("a link to a key is looked up in the DHT: --dht is missing".into()));
     }
     let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let mut builder = std::mem::take(&mut options.tracker_roots)
@@ -112,7 +105,17 @@ async fn download(mut options: Options) -> Result<(), Failure> {
     let client = builder.build().await.map_err(|error| Failure::failed(&error))?;
     client.set_limits(options.down, options.up);
     let begin = Instant::now();
-    let torrent = client.add(add).await.map_err(|error| Failure::failed(&error))?;
+    let added = tokio::select! {
+        added = add(&client, source, &mut options) => added,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted".into())),
+    };
+    let (torrent, label) = match added {
+        Ok(added) => added,
+        Err(failure) => {
+            let _ = client.shutdown().await;
+            return Err(failure);
+        }
+    };
     tokio::spawn(tell_tracker_failures(torrent.clone()));
     let label: String = label.chars().take(12).collect();
     let watched = tokio::select! {
@@ -151,6 +154,46 @@ async fn download(mut options: Options) -> Result<(), Failure> {
     }
     let ended = client.shutdown().await.map_err(|error| Failure::failed(&error));
     told.and(ended)
+}
+
+/// Adds what is to be downloaded. Returns it with the name to show.
+async fn add(client: &Client, source: Source, options: &mut Options) -> Result<(Torrent, String), Failure> {
+    let storage = FileStorage::new(&options.output);
+    let sequential = options.sequential;
+    let how = move |add: AddTorrent| {
+        if sequential { add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry)))) } else { add }
+    };
+    let (added, label) = match source {
+        Source::Torrent(metainfo) => {
+            let add = how(AddTorrent::from_metainfo(&metainfo, storage));
+            (client.add(add).await, metainfo.info().name().to_owned())
+        }
+        Source::Magnet(link) => {
+            options.peers.extend(link.peers());
+            let add = how(AddTorrent::from_hashes(link.info_hashes(), storage).trackers(link.trackers()));
+            (client.add(add).await, link.name().unwrap_or("magnet link").to_owned())
+        }
+        Source::Mutable(link) => {
+            tell("looking up what the key publishes");
+            let added = client.add_mutable(&link, |name| how(AddTorrent::from_hashes(name, storage))).await;
+            let torrent = added.map(|(torrent, feed)| {
+                tell(format_args!("it is {}", torrent.info_hashes()));
+                tokio::spawn(tell_updates(feed));
+                torrent
+            });
+            (torrent, link.name().unwrap_or("magnet link").to_owned())
+        }
+    };
+    Ok((added.map_err(|error| Failure::failed(&error))?, label))
+}
+
+/// Says when there is a newer version, which is not downloaded.
+async fn tell_updates(mut feed: TorrentFeed) {
+    while let Some(event) = feed.next().await {
+        if let MutableTorrentEvent::Updated { seq, info_hash } = event {
+            tell(format_args!("version {seq} is published now: magnet:?xt=urn:btih:{info_hash}"));
+        }
+    }
 }
 
 /// Brings in the peers and shows progress until the torrent is complete. Returns how many different peers were connected.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use unchoke_core::InfoHashes;
 use unchoke_examples::{Failure, Percent, Source, generate, load, run, say, unexpected};
-use unchoke_metainfo::{FileEntry, MagnetLink, Metainfo, Version};
+use unchoke_metainfo::{FileEntry, MagnetLink, Metainfo, MutableLink, Version};
 use unchoke_storage::check;
 use unchoke_tracker::TrackerUrl;
 
@@ -42,6 +42,7 @@ fn start() -> Result<(), Failure> {
     let mut told = match &found {
         Source::Torrent(metainfo) => of_torrent(metainfo),
         Source::Magnet(link) => of_magnet(link),
+        Source::Mutable(link) => of_mutable(link),
     };
     let mut right = true;
     if let Some(folder) = data {
@@ -153,6 +154,16 @@ fn of_torrent(metainfo: &Metainfo) -> serde_json::Value {
         "signers": signers,
         "magnet": MagnetLink::from_metainfo(metainfo).to_string(),
         "warnings": warnings,
+    })
+}
+
+fn of_mutable(link: &MutableLink) -> serde_json::Value {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    serde_json::json!({
+        "public_key": hex(link.public_key()),
+        "salt": hex(link.salt()),
+        "name": link.name(),
+        "magnet": link.to_string(),
     })
 }
 

@@ -55,7 +55,7 @@ fn start() -> Result<(), Failure> {
         (None, [], None) => offline(),
         (Some(file), [_, ..], Some(output)) => match load(&file)? {
             Source::Torrent(metainfo) => download(&metainfo, &peers, &output),
-            Source::Magnet(_) => Err(Failure::Usage("a torrent file is needed".into())),
+            Source::Magnet(_) | Source::Mutable(_) => Err(Failure::Usage("a torrent file is needed".into())),
         },
         _ => Err(Failure::Usage("a torrent, --peer and --output are needed".into())),
     }

@@ -2,11 +2,15 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use unchoke_core::InfoHash;
 use unchoke_core::keys::{PublicKey, SecretKey};
 use unchoke_dht::item::mutable_target;
 use unchoke_dht::{Announcement, Id, Item};
-use unchoke_examples::{Failure, address, bytes, hex, host_port, port, positive, text, unexpected};
+use unchoke_examples::{Failure, address, hex, host_port, port, positive, secret, text, unexpected};
+use unchoke_metainfo::{MagnetError, MutableLink};
 
 /// What to do.
 pub(crate) enum Command {
@@ -17,6 +21,8 @@ pub(crate) enum Command {
     Put { item: Box<Item>, cas: Option<i64> },
     Get(Id),
     GetMutable { key: PublicKey, salt: Vec<u8> },
+    Publish { secret: Arc<SecretKey>, salt: Vec<u8>, info_hash: InfoHash },
+    Follow(Box<MutableLink>),
     Sample(Option<Id>),
     Crawl(Duration),
 }
@@ -56,7 +62,7 @@ pub(crate) fn parse() -> Result<(Option<Command>, Options), Failure> {
             Long("json") => options.json = true,
             Long("port") => details.port = Some(port(&parser.value()?)?),
             Long("seed") => details.seed = true,
-            Long("key") => details.secret = Some(secret(&parser.value()?)?),
+            Long("key") => details.secret = Some(secret(Path::new(&parser.value()?))?),
             Long("public-key") => details.public = Some(PublicKey::new(hex(&text(parser.value()?)?)?)),
             Long("salt") => details.salt = text(parser.value()?)?.into_bytes(),
             Long("seq") => details.seq = Some(number(&parser.value()?)?),
@@ -104,6 +110,14 @@ impl Details {
                 Some(key) => Command::GetMutable { key, salt: self.salt },
                 None => Command::Get(id()?),
             },
+            Some("publish") => {
+                let secret = Arc::new(self.secret.ok_or_else(|| missing("--key"))?);
+                Command::Publish { secret, salt: self.salt, info_hash: id()?.into() }
+            }
+            Some("follow") => {
+                let link = operand.ok_or_else(|| missing("the link"))?.parse();
+                Command::Follow(Box::new(link.map_err(|error: MagnetError| Failure::usage(&error))?))
+            }
             Some("sample") => Command::Sample(operand.map(hex).transpose()?.map(Id::new)),
             Some("crawl") => Command::Crawl(Duration::from_secs(self.seconds.unwrap_or(10))),
             Some(other) => return Err(Failure::Usage(format!("there is no command {other:?}"))),
@@ -127,10 +141,4 @@ impl Command {
 fn number(argument: &OsStr) -> Result<i64, Failure> {
     let text = argument.to_string_lossy();
     text.parse().map_err(|_| Failure::Usage(format!("{text:?} is not a number")))
-}
-
-fn secret(argument: &OsStr) -> Result<SecretKey, Failure> {
-    let bytes = bytes(argument)?;
-    let no_key = || Failure::Usage(format!("{} has {} bytes instead of 32", argument.display(), bytes.len()));
-    Ok(SecretKey::from_bytes(bytes.as_slice().try_into().map_err(|_| no_key())?))
 }

@@ -6,9 +6,10 @@ use serde_json::json;
 use std::collections::HashSet;
 use unchoke_core::Seed;
 use unchoke_dht::item::Mutable;
-use unchoke_dht::{DhtEvent, Id, Item, OpStats, Outcome};
+use unchoke_dht::{DhtEvent, Id, Item, MutableTorrentEvent, OpStats, Outcome};
 use unchoke_examples::{Failure, say, tell};
-use unchoke_tokio::{Dht, DhtAnswer, DhtError, DhtOperation};
+use unchoke_metainfo::MutableLink;
+use unchoke_tokio::{Dht, DhtAnswer, DhtError, DhtOperation, TorrentFeed};
 
 pub(crate) async fn run(dht: &Dht, command: Command, json: bool) -> Result<(), Failure> {
     let target = command.target();
@@ -20,6 +21,15 @@ pub(crate) async fn run(dht: &Dht, command: Command, json: bool) -> Result<(), F
         Command::Put { item, cas } => put(dht, *item, cas, json).await,
         Command::Get(id) => item(dht.get(id), target, json).await,
         Command::GetMutable { key, salt } => item(dht.get_mutable(&key, &salt), target, json).await,
+        Command::Publish { secret, salt, info_hash } => {
+            let link = MutableLink::new(*secret.public_key().as_bytes()).with_salt(&salt);
+            let feed = dht.publish_torrent(secret, &salt, info_hash).map_err(|error| Failure::usage(&error))?;
+            publish(feed, &link, json).await
+        }
+        Command::Follow(link) => {
+            let feed = dht.follow_torrent(&link).map_err(|error| Failure::usage(&error))?;
+            follow(feed, json).await
+        }
         Command::Sample(target) => {
             let target = target.unwrap_or_else(|| Id::random(&mut Seed::new(rand::random()).rng()));
             sample(dht.sample(target), json).await
@@ -154,6 +164,43 @@ async fn item(search: DhtOperation, target: Option<Id>, json: bool) -> Result<()
     item.seq().into_iter().for_each(|seq| tell(format_args!("sequence number {seq}")));
     tell_cost(&answer.stats);
     Ok(())
+}
+
+/// Waits until the torrent is published.
+async fn publish(mut feed: TorrentFeed, link: &MutableLink, json: bool) -> Result<(), Failure> {
+    while let Some(event) = feed.next().await {
+        match event {
+            MutableTorrentEvent::Published { seq, stored, .. } if json => {
+                return say(json!({ "link": link.to_string(), "seq": seq, "stored": stored }));
+            }
+            MutableTorrentEvent::Published { seq, stored, .. } => {
+                say(link)?;
+                tell(format_args!("version {seq}, stored by {stored} nodes"));
+                return Ok(());
+            }
+            MutableTorrentEvent::NotPublished { error, .. } => return Err(Failure::failed(&error)),
+            _ => {}
+        }
+    }
+    Err(ended(DhtError::Ended))
+}
+
+async fn follow(mut feed: TorrentFeed, json: bool) -> Result<(), Failure> {
+    while let Some(event) = feed.next().await {
+        match event {
+            MutableTorrentEvent::Updated { seq, info_hash } if json => {
+                say(json!({ "seq": seq, "info_hash": info_hash.to_string() }))?;
+            }
+            MutableTorrentEvent::Updated { seq, info_hash } => {
+                say(info_hash)?;
+                tell(format_args!("version {seq}"));
+            }
+            MutableTorrentEvent::NoTorrent { seq, error } => tell(format_args!("version {seq} is no torrent: {error}")),
+            MutableTorrentEvent::StoredAgain { stored, .. } => tell(format_args!("stored again by {stored} nodes")),
+            _ => {}
+        }
+    }
+    Err(ended(DhtError::Ended))
 }
 
 async fn sample(mut search: DhtOperation, json: bool) -> Result<(), Failure> {

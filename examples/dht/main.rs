@@ -20,6 +20,8 @@ const USAGE: &str = "dht [COMMAND] [--bootstrap HOST:PORT]… [--listen ADDR]…
                      announce INFO_HASH --port PORT [--seed]   finds peers and announces one\n\
                      put VALUE [--key FILE [--salt TEXT] [--seq N] [--cas N]]   stores text; with a key of 32 bytes, a mutable item\n\
                      get TARGET | get --public-key HEX [--salt TEXT]   finds an item\n\
+                     publish INFO_HASH --key FILE [--salt TEXT]   publishes a torrent under a key, as a version after the newest one\n\
+                     follow magnet:?xs=urn:btpk:…          tells which torrent a key publishes, now and later, and keeps it alive\n\
                      sample [TARGET]                       asks nodes on the way to a point for info-hashes\n\
                      crawl [--seconds N]                   visits nodes and collects info-hashes";
 

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
-use unchoke_metainfo::{MagnetLink, Metainfo};
+use unchoke_metainfo::{MagnetErrorKind, MagnetLink, Metainfo, MutableLink};
 use unchoke_tracker::TrackerUrl;
 
 /// What magnet links begin with, in letters of either case.
@@ -17,6 +17,8 @@ pub enum Source {
     Torrent(Box<Metainfo>),
     /// A magnet link.
     Magnet(Box<MagnetLink>),
+    /// A link to whatever torrent a key publishes (BEP 46).
+    Mutable(Box<MutableLink>),
 }
 
 /// Reads a torrent file or a magnet link.
@@ -27,8 +29,14 @@ pub fn load(argument: &OsStr) -> Result<Source, Failure> {
     if let Some(text) = argument.to_str()
         && text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
     {
-        let link: MagnetLink = text.parse().map_err(|error| Failure::usage(&error))?;
-        return Ok(Source::Magnet(Box::new(link)));
+        return match text.parse::<MagnetLink>() {
+            Ok(link) => Ok(Source::Magnet(Box::new(link))),
+            Err(error) if *error.kind() == MagnetErrorKind::Mutable => {
+                let link = text.parse().map_err(|error| Failure::usage(&error))?;
+                Ok(Source::Mutable(Box::new(link)))
+            }
+            Err(error) => Err(Failure::usage(&error)),
+        };
     }
     // The error's own text names the kind and the byte offset.
     let not_a_torrent = |error: unchoke_metainfo::MetainfoError| {

@@ -3,6 +3,8 @@
 mod arguments;
 mod content;
 mod failure;
+#[cfg(feature = "client")]
+mod key_file;
 mod output;
 mod percent;
 #[cfg(feature = "client")]
@@ -16,6 +18,8 @@ pub use arguments::{
 };
 pub use content::{Content, generate};
 pub use failure::Failure;
+#[cfg(feature = "client")]
+pub use key_file::{secret, secret_or_new};
 pub use output::{run, say, tell};
 pub use percent::Percent;
 #[cfg(feature = "client")]

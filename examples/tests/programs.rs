@@ -127,6 +127,9 @@ fn bad_arguments_and_input_end_with_2() {
         (run("dht", &["get-peers", &"11".repeat(20)]), "--bootstrap"),
         (run("dht", &["put", &"x".repeat(1001)]), "1006 bytes"),
         (run("dht_blocking", &["nonsense"]), "nonsense"),
+        (run("download", &[&format!("magnet:?xs=urn:btpk:{}", "11".repeat(32))]), "--dht"),
+        (run("seed", &[torrent, "--data", ".", "--publish", "key"]), "--dht"),
+        (run("dht", &["follow", "magnet:?xs=urn:btpk:11", "--bootstrap", "127.0.0.1:1"]), "public key"),
     ] {
         assert_eq!(code(&output), Some(2), "{output:?}");
         assert!(error(&output).contains(reason), "{output:?}");
@@ -255,19 +258,62 @@ fn fifty_nodes_on_one_machine_find_what_they_tell_one_another() {
     }
 }
 
+/// Starts a program and reads what it says.
+fn start(child: &mut Command) -> (Running, impl FnMut() -> serde_json::Value + use<>) {
+    let mut child = Running(child.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    (child, move || serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap())
+}
+
+/// A node of the DHT, and its address.
+fn node(arguments: &[&str]) -> (Running, String) {
+    let (node, mut said) = start(program("dht").args(["node", "--json", "--listen"]).args(arguments));
+    (node, said()["listen"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn what_is_published_under_a_key_is_downloaded_by_its_link() {
+    let (_first, root) = node(&["127.0.0.21:0"]);
+    let (_second, _) = node(&["127.0.0.22:0", "--bootstrap", &root]);
+    let sample = Sample::new();
+    let key = sample.path("key");
+    let mut seed = sample.seed(&sample.path("data"));
+    seed.args(["--json", "--listen", "127.0.0.23:0", "--dht", &root, "--salt", "releases", "--publish"]).arg(&key);
+    let (_seed, mut said) = start(&mut seed);
+    let info_hash = said()["info_hash"].clone();
+    let published = said();
+    assert_eq!((published["seq"].as_i64(), published["stored"].as_u64() > Some(0)), (Some(1), true), "{published}");
+    assert_eq!(fs::metadata(&key).unwrap().len(), 32);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&key).unwrap().permissions()) & 0o777, 0o600);
+    let link = published["link"].as_str().unwrap();
+    let mut download = program("download");
+    download.args([link, "--json", "--dht", &root, "--listen", "127.0.0.24:0", "--output"]).arg(sample.path("copy"));
+    let done = download.output().unwrap();
+    assert_eq!(code(&done), Some(0), "{}", error(&done));
+    let figures: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(figures["info_hash"], info_hash);
+    let read = |folder| fs::read(sample.path(folder).join("sample.bin")).unwrap();
+    assert!(read("copy") == read("data"));
+
+    // The same key publishes the next version; who follows hears the newest one.
+    let next = "cd".repeat(20);
+    let mut publish = program("dht");
+    publish.args(["publish", &next, "--json", "--salt", "releases", "--bootstrap", &root]);
+    publish.args(["--listen", "127.0.0.25:0", "--key"]).arg(&key);
+    let (mut publisher, mut said) = start(&mut publish);
+    assert_eq!(said()["seq"], 2);
+    assert!(publisher.0.wait().unwrap().success());
+    let mut follow = program("dht");
+    follow.args(["follow", link, "--json", "--bootstrap", &root, "--listen", "127.0.0.26:0"]);
+    let (_follower, mut said) = start(&mut follow);
+    assert_eq!(said(), serde_json::json!({ "seq": 2, "info_hash": next }));
+}
+
 #[test]
 fn what_one_program_tells_the_dht_another_finds() {
-    let listening = |arguments: &[&str]| {
-        let mut child = program("dht");
-        child.args(["node", "--json", "--listen"]).args(arguments).stdout(Stdio::piped());
-        let mut node = Running(child.spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
-        (node, told["listen"].as_str().unwrap().to_owned())
-    };
-    let (_first, root) = listening(&["127.0.0.11:0"]);
-    let (_second, _) = listening(&["127.0.0.12:0", "--bootstrap", &root]);
+    let (_first, root) = node(&["127.0.0.11:0"]);
+    let (_second, _) = node(&["127.0.0.12:0", "--bootstrap", &root]);
     let torrent = "ab".repeat(20);
     let dht = |arguments: &[&str]| {
         let output = run("dht", &[arguments, &["--bootstrap", &root, "--listen", "127.0.0.13:0", "--json"]].concat());

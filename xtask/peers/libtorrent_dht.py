@@ -1,14 +1,19 @@
 """A network of libtorrent 2.x DHT nodes on loopback, each at an address 127.A.B.1:6881.
 
-usage: libtorrent_dht.py tell|find COUNT INFO_HASH PEER_PORT VALUE SEED PUBLIC_KEY SALT NODE_IP:PORT...
+usage: libtorrent_dht.py tell|find|follow|port COUNT INFO_HASH PEER_PORT VALUE SEED PUBLIC_KEY SALT NODE_IP:PORT...
 
 The network knows the nodes that are named at the end. With `tell` it announces the torrent and stores VALUE as an immutable item and, signed
 by the key (seed and public key in hex), as a mutable one with a salt; then it prints "ready" and runs until it is ended. With `find` it prints
 "ready" as soon as its nodes know one another, and ends when it has found all three.
+
+With `follow` it prints each version of the mutable torrent (BEP 46) of the public key and the salt, and runs until it is ended. `port` does the
+same; what is named at the end are then no nodes but peers of the torrent. One node of the network connects to them, and so does another one
+that knows nobody: it prints "told by its peer" when it has heard of a node.
 """
 
 import hashlib
 import sys
+import tempfile
 import time
 
 import libtorrent as lt
@@ -31,7 +36,7 @@ def address(number):
     return f"127.{number + 10}.{number + 20}.1"
 
 
-for number in range(int(count)):
+def start(number):
     session = lt.session({
         "listen_interfaces": f"{address(number)}:6881",
         "enable_dht": True,
@@ -43,10 +48,15 @@ for number in range(int(count)):
         "dht_block_ratelimit": 100_000,
         "alert_mask": category.dht_notification | category.dht_operation_notification | category.status_notification,
     })
+    return session
+
+
+for number in range(int(count)):
+    session = start(number)
     sessions.append(session)
     for other in {0, *range(max(0, number - 3), number)} - {number}:
         session.add_dht_node((address(other), 6881))
-    for other in others:
+    for other in others if mode != "port" else []:
         session.add_dht_node(other)
 
 
@@ -95,6 +105,28 @@ if mode == "tell":
         time.sleep(0.1)
 
 print("ready", flush=True)
+if mode == "port":
+    lone = start(int(count))
+    for session in first, lone:
+        parameters = lt.add_torrent_params()
+        parameters.info_hashes = lt.info_hash_t(torrent)
+        parameters.save_path = tempfile.mkdtemp()
+        handle = session.add_torrent(parameters)
+        for other in others:
+            handle.connect_peer(other)
+    while not nodes(lone):
+        time.sleep(0.05)
+    print("told by its peer", flush=True)
+
+if mode in ("follow", "port"):
+    newest = 0
+    while True:
+        found = until(second, lt.dht_mutable_item_alert, lambda alert: alert.authoritative and alert.seq > newest,
+                      lambda: second.dht_get_mutable_item(public, salt))
+        newest = found.seq
+        item = found.item.get("value", found.item)
+        print(f"version {newest}: {item.get(b'ih', item.get('ih')).hex()}", flush=True)
+
 found = until(second, lt.dht_get_peers_reply_alert,
               lambda alert: any(peer[1] == int(port) for peer in alert.peers()),
               lambda: second.dht_get_peers(torrent))

@@ -2,7 +2,7 @@
 
 use crate::picker::PiecePicker;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use unchoke_core::{Geometry, InfoHashes, Seed};
@@ -22,6 +22,9 @@ pub struct SessionConfig {
     pub client: String,
     /// The port that other peers can connect to, told to peers. `None` while there is none.
     pub listen_port: Option<u16>,
+    /// The ports of our node of the DHT. Peers are told of it in the handshake and by a `port` message (BEP 5), but not those of private
+    /// torrents. Default none: nothing is told, and what peers tell of their nodes is not heard.
+    pub dht_ports: DhtPorts,
     /// Connections in all, those being opened included; peers may open three quarters of them. More find more pieces sooner and cost memory.
     /// Default 200.
     pub max_connections: usize,
@@ -60,12 +63,38 @@ pub struct SessionConfig {
     pub connection: ConnectionConfig,
 }
 
+/// The UDP ports at which a node of the DHT answers, one for each address family.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct DhtPorts {
+    /// For peers of IPv4.
+    pub v4: Option<u16>,
+    /// For peers of IPv6.
+    pub v6: Option<u16>,
+}
+
+impl DhtPorts {
+    /// The ports of a node at these addresses.
+    #[must_use]
+    pub fn of(addresses: &[SocketAddr]) -> Self {
+        let port = |is_v4| addresses.iter().find(|it| it.is_ipv4() == is_v4).map(SocketAddr::port);
+        Self { v4: port(true), v6: port(false) }
+    }
+
+    /// The port for a peer at this address.
+    #[must_use]
+    pub fn towards(&self, peer: SocketAddr) -> Option<u16> {
+        if peer.ip().to_canonical().is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             peer_id_prefix: *b"-UC0100-",
             client: format!("unchoke {}", env!("CARGO_PKG_VERSION")),
             listen_port: None,
+            dht_ports: DhtPorts::default(),
             max_connections: 200,
             max_connections_per_torrent: 80,
             max_connections_per_address: 16,

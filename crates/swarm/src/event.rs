@@ -83,6 +83,16 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// A peer has told where its node of the DHT is (BEP 5): at the address of the connection, with the port that it names. Nobody has
+    /// tried yet whether it answers. Told once for each connection, and never of a torrent that is known to be private.
+    DhtNode {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The connection.
+        peer: PeerKey,
+        /// Where the node may be.
+        address: SocketAddr,
+    },
     /// A peer was caught sending bad data and is banned.
     PeerBanned {
         /// The torrent.
@@ -118,6 +128,7 @@ impl Event {
             | Self::StorageRecovered { torrent }
             | Self::PeerConnected { torrent, .. }
             | Self::PeerDisconnected { torrent, .. }
+            | Self::DhtNode { torrent, .. }
             | Self::PeerBanned { torrent, .. }
             | Self::Extension { torrent, .. } => Some(*torrent),
         }

@@ -36,7 +36,7 @@ mod window;
 
 pub use action::Action;
 pub use choker::Choker;
-pub use config::{Content, ExtensionFactory, PickerFactory, SessionConfig, TorrentParams};
+pub use config::{Content, DhtPorts, ExtensionFactory, PickerFactory, SessionConfig, TorrentParams};
 pub use event::{CloseReason, Event};
 pub use ids::{Direction, Flow, PeerKey, PeerOrigin, TorrentKey};
 pub use picker::PiecePicker;

@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     /// Pieces that it has and that are missing here.
     pub(crate) useful_pieces: u32,
     pub(crate) upload_only: bool,
+    /// It has told where its node of the DHT is.
+    pub(crate) has_told_dht: bool,
 
     pub(crate) choked: bool,
     pub(crate) chokes_us: bool,
@@ -131,6 +133,7 @@ impl Peer {
             early: Early::default(),
             useful_pieces: 0,
             upload_only: false,
+            has_told_dht: false,
             choked: true,
             chokes_us: true,
             interested: false,

@@ -176,7 +176,7 @@ impl Session {
             return;
         };
         self.shared.connections.opened(address, true);
-        let (ours, local) = (torrent.handshake(&self.shared), torrent.local_info(&self.shared, address));
+        let (ours, local) = (torrent.handshake(&self.shared, address), torrent.local_info(&self.shared, address));
         let extensions = torrent.make_extensions(address);
         let mut connection = Connection::outgoing(now, self.shared.config.connection.clone(), ours, extensions);
         connection.set_local(local);
@@ -249,7 +249,7 @@ impl Session {
             return;
         }
         let Some(Pending { mut connection, .. }) = self.pending.remove(&key) else { return };
-        let mut ours = torrent.handshake(&self.shared);
+        let mut ours = torrent.handshake(&self.shared, address);
         ours.info_hash = wanted;
         connection.set_local(torrent.local_info(&self.shared, address));
         connection.accept(now, ours, torrent.make_extensions(address));

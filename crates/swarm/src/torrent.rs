@@ -1,5 +1,7 @@
 //! One torrent: its peers, and what their messages mean for the transfer.
 
+mod dht;
+
 use crate::action::Action;
 use crate::allowed_fast::allowed_fast;
 use crate::bans::Bans;
@@ -122,12 +124,11 @@ impl Torrent {
         self.list.next(now, complete, |address| bans.refuses_address(address))
     }
 
-    pub(crate) fn handshake(&self, shared: &Shared) -> Handshake {
-        Handshake {
-            info_hash: self.hashes.wire(),
-            peer_id: shared.peer_id,
-            reserved: Reserved::new().with_extension_protocol().with_fast(),
-        }
+    pub(crate) fn handshake(&self, shared: &Shared, address: SocketAddr) -> Handshake {
+        let reserved = Reserved::new().with_extension_protocol().with_fast();
+        let has_dht = self.dht_port(shared, address).is_some();
+        let reserved = if has_dht { reserved.with_dht() } else { reserved };
+        Handshake { info_hash: self.hashes.wire(), peer_id: shared.peer_id, reserved }
     }
 
     /// The extensions of a new connection.
@@ -216,6 +217,7 @@ impl Torrent {
             let set = allowed_fast(address.ip(), self.hashes.wire(), pieces, shared.config.allowed_fast);
             peer.connection.set_allowed_fast(set);
         }
+        self.tell_port(shared, key);
         self.introduce(now, shared, key);
         shared.dirty.push(key);
     }
@@ -294,6 +296,7 @@ impl Torrent {
             Message::Have(piece) => self.handle_have(now, shared, key, piece),
             Message::Bitfield(bytes) => self.handle_bitfield(now, shared, key, bytes),
             Message::HaveAll => self.handle_have_all(now, shared, key),
+            Message::Port(port) => self.handle_port(shared, key, port),
             other => self.handle_state(now, shared, key, other),
         }
     }

@@ -1,5 +1,8 @@
 //! A client: one session, its sockets, its disk pool, its clock.
 
+#[cfg(feature = "dht")]
+mod mutable;
+
 use crate::announce::Network;
 use crate::connection;
 #[cfg(feature = "dht")]
@@ -29,6 +32,8 @@ use tokio::task::JoinSet;
 use unchoke_core::{InfoHashes, PeerId, Seed};
 use unchoke_metainfo::Info;
 use unchoke_storage::{Storage, StorageError, TorrentStorage};
+#[cfg(feature = "dht")]
+use unchoke_swarm::DhtPorts;
 use unchoke_swarm::{Content, Direction, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams};
 use unchoke_tracker::tiers::Tiers;
 use unchoke_tracker::{AnnounceRequest, TrackerUrl};
@@ -95,6 +100,23 @@ pub enum ClientError {
     /// Peers would have to be asked for the hashes of a v2 torrent (BEP 52), which is not done yet.
     #[error("torrent {0} is a v2 torrent of which only the name is known")]
     V2Name(InfoHashes),
+    /// The client has no node of the DHT, in which mutable torrents are looked up.
+    #[cfg(feature = "dht")]
+    #[error("the client has no node of the DHT")]
+    NoDht,
+    /// The link's salt is longer than that of an item.
+    #[cfg(feature = "dht")]
+    #[error("no item can have that salt")]
+    Salt(#[from] unchoke_dht::item::ItemError),
+    /// What the key of a mutable torrent publishes is no torrent.
+    #[cfg(feature = "dht")]
+    #[error("what the key publishes with sequence number {seq} is no torrent")]
+    NoTorrent {
+        /// Its sequence number.
+        seq: i64,
+        /// Why it is none.
+        source: unchoke_dht::mutable_torrent::TorrentValueError,
+    },
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
@@ -158,6 +180,15 @@ impl ClientBuilder {
         let local = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         self.config.listen_port = local.map(|local| local.port());
         let system = |what| move |source| ClientError::System { what, source };
+        let sockets = Sockets::beside(local).map_err(system("a UDP socket"))?;
+        #[cfg(feature = "dht")]
+        let locals = sockets.locals();
+        #[cfg(feature = "dht")]
+        if let Some((config, _)) = &self.dht {
+            // Others are not to ask a node that only reads (BEP 43).
+            let told: &[SocketAddr] = if config.read_only { &[] } else { &locals };
+            self.config.dht_ports = DhtPorts::of(told);
+        }
         let session = Session::new(Instant::now(), self.config, &entropy().map_err(system("entropy"))?);
         let (requests, inbox) = mpsc::unbounded_channel();
         let (disk, jobs) = std::sync::mpsc::channel();
@@ -166,13 +197,11 @@ impl ClientBuilder {
         disk::start(&engine, jobs, self.disk_threads.unwrap_or_else(cores)).map_err(system("a thread"))?;
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_time(Arc::clone(&engine)));
-        tasks.spawn(serve_requests(Arc::clone(&engine), inbox, local));
         if let Some(listener) = listener {
             tasks.spawn(accept(Arc::clone(&engine), listener));
         }
-        let sockets = Sockets::beside(local).map_err(system("a UDP socket"))?;
         #[cfg(feature = "dht")]
-        let (locals, roots) = (sockets.locals(), self.dht.as_mut().map(|(_, roots)| std::mem::take(roots)));
+        let roots = self.dht.as_mut().map(|(_, roots)| std::mem::take(roots));
         #[cfg(feature = "dht")]
         let (node, bootstrapped) = match self.dht {
             Some((config, _)) => {
@@ -193,6 +222,13 @@ impl ClientBuilder {
         if let (Some(dht), Some(roots)) = (&dht, roots) {
             dht.bootstrap(roots);
         }
+        tasks.spawn(serve_requests(
+            Arc::clone(&engine),
+            inbox,
+            local,
+            #[cfg(feature = "dht")]
+            dht.clone(),
+        ));
         let announcers = Mutex::new(JoinSet::new());
         let network = Network {
             source: local,
@@ -400,7 +436,12 @@ async fn keep_time(engine: Arc<Engine>) {
 }
 
 /// Starts what needs a task of its own.
-async fn serve_requests(engine: Arc<Engine>, mut inbox: UnboundedReceiver<Request>, source: Option<SocketAddr>) {
+async fn serve_requests(
+    engine: Arc<Engine>,
+    mut inbox: UnboundedReceiver<Request>,
+    source: Option<SocketAddr>,
+    #[cfg(feature = "dht")] dht: Option<Dht>,
+) {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
@@ -411,6 +452,8 @@ async fn serve_requests(engine: Arc<Engine>, mut inbox: UnboundedReceiver<Reques
                 Some(Request::Metadata { torrent, info }) => {
                     running.spawn(take_metadata(Arc::clone(&engine), torrent, info));
                 }
+                #[cfg(feature = "dht")]
+                Some(Request::DhtNode { address }) => dht.iter().for_each(|dht| dht.add_node(address)),
                 None => return,
             },
             Some(_) = running.join_next() => {}

@@ -137,7 +137,12 @@ impl Dht {
         self.bootstrapped.clone().wait_for(|is| *is).await.map(drop).map_err(|_| DhtError::Ended)
     }
 
-    /// Adds a node that may be there, such as a peer's `port` message tells of.
+    /// Waits until the node has ended.
+    pub(crate) async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
+    /// Adds a node that may be there, such as a peer's `port` message tells of. It is asked first.
     pub fn add_node(&self, address: SocketAddr) {
         self.work(move |part, now| part.node.add_node(now, address));
     }

@@ -77,8 +77,19 @@ impl TorrentTasks {
 
 /// Something that wants a task of its own.
 pub(crate) enum Request {
-    Connect { torrent: TorrentKey, address: SocketAddr },
-    Metadata { torrent: TorrentKey, info: bytes::Bytes },
+    Connect {
+        torrent: TorrentKey,
+        address: SocketAddr,
+    },
+    Metadata {
+        torrent: TorrentKey,
+        info: bytes::Bytes,
+    },
+    /// There may be a node of the DHT.
+    #[cfg(feature = "dht")]
+    DhtNode {
+        address: SocketAddr,
+    },
 }
 
 pub(crate) struct DiskJob {
@@ -198,6 +209,10 @@ impl Engine {
             let Some(tasks) = event.torrent().and_then(|torrent| core.torrents.get(&torrent)) else { continue };
             if let Event::Metadata { torrent, info } = &event {
                 let _ = self.requests.send(Request::Metadata { torrent: *torrent, info: info.clone() });
+            }
+            #[cfg(feature = "dht")]
+            if let Event::DhtNode { address, .. } = &event {
+                let _ = self.requests.send(Request::DhtNode { address: *address });
             }
             let _ = tasks.events.send(Arc::new(event));
         }

@@ -15,6 +15,8 @@ mod stream;
 #[cfg(feature = "https")]
 mod tls;
 mod torrent;
+#[cfg(feature = "dht")]
+mod torrent_feed;
 mod tracker;
 mod tracker_report;
 mod tracker_server;
@@ -25,5 +27,7 @@ pub use client::{Client, ClientBuilder, ClientError};
 pub use dht::{Dht, DhtAnswer, DhtError, DhtOperation};
 pub use error::{AnnounceError, TlsError, TorrentError};
 pub use torrent::{AddTorrent, Torrent};
+#[cfg(feature = "dht")]
+pub use torrent_feed::TorrentFeed;
 pub use tracker_report::{AnnounceOutcome, TrackerAnswer, TrackerReport, TrackerStatus};
 pub use tracker_server::{HttpTrackerServer, UdpTrackerServer};

@@ -262,6 +262,12 @@ impl Connection {
         self.both(|shake| shake.reserved.extension_protocol())
     }
 
+    /// Whether both sides have a node of the DHT (BEP 5).
+    #[must_use]
+    pub fn supports_dht(&self) -> bool {
+        self.both(|shake| shake.reserved.dht())
+    }
+
     /// What the peer said in its extended handshakes.
     #[must_use]
     pub fn peer_extended(&self) -> Option<&ExtendedHandshake> {

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod dht;
 mod downloads;
 mod faults;
 mod limits;

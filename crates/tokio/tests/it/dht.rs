@@ -3,12 +3,16 @@
 use crate::{content, local, same, within};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use unchoke_core::keys::SecretKey;
-use unchoke_core::{InfoHashes, Seed};
-use unchoke_dht::{Announcement, Config, DhtEvent, Id, Item, Outcome};
+use unchoke_core::{InfoHash, InfoHashes, Seed};
+use unchoke_dht::{
+    Announcement, Config, DhtEvent, Id, Item, MutableTorrent, MutableTorrentConfig, MutableTorrentEvent, Outcome,
+};
+use unchoke_metainfo::MutableLink;
 use unchoke_storage::{FileStorage, create};
-use unchoke_tokio::{AddTorrent, Client, Dht, DhtError};
+use unchoke_tokio::{AddTorrent, Client, ClientError, Dht, DhtError, TorrentFeed};
 
 /// How often it is looked whether something has come about that nobody tells of.
 const SOON: Duration = Duration::from_millis(10);
@@ -155,4 +159,110 @@ async fn a_private_torrent_is_not_told_to_the_dht() {
         tokio::time::sleep(SOON).await;
     }
     assert_eq!(known(secret.info_hashes()).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_bring_one_another_into_the_dht() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    // Neither knows a node to begin with.
+    let client = || Client::builder().listen(local()).dht(Config::default(), None::<String>);
+    let (seed, leech) = (client().build().await.unwrap(), client().build().await.unwrap());
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path()));
+    within(seed.add(torrent).await.unwrap().completed()).await.unwrap();
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
+    within(leech.add(torrent).await.unwrap().completed()).await.unwrap();
+    for (one, other) in [(&seed, &leech), (&leech, &seed)] {
+        let node = other.dht().unwrap().local_addrs().iter().copied().find(SocketAddr::is_ipv4);
+        within(async {
+            while !one.dht().unwrap().nodes().await.unwrap().iter().any(|(_, at)| Some(*at) == node) {
+                tokio::time::sleep(SOON).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// The next of these events that the feed tells of.
+async fn told<T>(feed: &mut TorrentFeed, which: impl Fn(MutableTorrentEvent) -> Option<T>) -> T {
+    within(async {
+        loop {
+            if let Some(found) = which(feed.next().await.expect("the node is there")) {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+fn published(event: MutableTorrentEvent) -> Option<(i64, InfoHash)> {
+    match event {
+        MutableTorrentEvent::Published { seq, info_hash, .. } => Some((seq, info_hash)),
+        MutableTorrentEvent::NotPublished { error, .. } => panic!("{error}"),
+        _ => None,
+    }
+}
+
+fn updated(event: MutableTorrentEvent) -> Option<(i64, InfoHash)> {
+    match event {
+        MutableTorrentEvent::Updated { seq, info_hash } => Some((seq, info_hash)),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_a_key_leads_to_the_download_and_later_versions_are_told() {
+    let nodes = network(8).await;
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let client = || Client::builder().listen(local()).dht(Config::default(), [root(&nodes[0])]);
+    let seed = client().build().await.unwrap();
+    let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path()));
+    within(seed.add(torrent).await.unwrap().completed()).await.unwrap();
+    let secret = Arc::new(SecretKey::from_seed(&Seed::new([4; 32])));
+    let name = metainfo.info_hashes().wire();
+    let mut author = seed.dht().unwrap().publish_torrent(Arc::clone(&secret), b"salt", name).unwrap();
+    assert_eq!(told(&mut author, published).await, (1, name));
+
+    let link = MutableLink::new(*secret.public_key().as_bytes()).with_salt(b"salt").to_string();
+    let link: MutableLink = link.parse().unwrap();
+    let leech = client().build().await.unwrap();
+    let make = |name| AddTorrent::from_hashes(name, FileStorage::new(to.path()));
+    let (torrent, feed) = within(leech.add_mutable(&link, make)).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    assert_eq!(feed.newest().and_then(|item| item.seq()), Some(1));
+
+    // Another one follows as well, and asks more often.
+    let mut config = MutableTorrentConfig::default();
+    config.ask_every = Duration::from_millis(50);
+    let key = secret.public_key();
+    let machine = MutableTorrent::new(Instant::now(), config, key, b"salt", &Seed::new([5; 32])).unwrap();
+    let mut follower = nodes[7].keep_torrent(machine);
+    assert_eq!(told(&mut follower, updated).await, (1, name));
+    let next = InfoHash::new([9; 20]);
+    author.publish(Arc::clone(&secret), next).unwrap();
+    assert_eq!(told(&mut author, published).await, (2, next));
+    assert_eq!(told(&mut follower, updated).await, (2, next));
+    assert!(torrent.stats().is_some(), "it is the application that decides what becomes of the old version");
+    assert!(author.publish(Arc::new(SecretKey::from_seed(&Seed::new([6; 32]))), next).is_err());
+    leech.shutdown().await.unwrap();
+    same(from.path(), to.path());
+    seed.shutdown().await.unwrap();
+    assert_eq!(within(author.next()).await, None, "without a node nothing more is told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_publishes_something_else_adds_nothing() {
+    let nodes = network(3).await;
+    let secret = SecretKey::from_seed(&Seed::new([4; 32]));
+    let item = Item::sign(&secret, b"", 3, b"5:hello").unwrap();
+    assert!(stored(&within(nodes[1].put(item, None).finish()).await.unwrap().outcome) > 0);
+    let link = MutableLink::new(*secret.public_key().as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name| AddTorrent::from_hashes(name, FileStorage::new(folder.path()));
+    let client = Client::builder().dht(Config::default(), [root(&nodes[0])]).build().await.unwrap();
+    let error = within(client.add_mutable(&link, make)).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoTorrent { seq: 3, .. }), "{error:?}");
+    let without = Client::builder().build().await.unwrap();
+    assert!(matches!(within(without.add_mutable(&link, make)).await, Err(ClientError::NoDht)));
 }
