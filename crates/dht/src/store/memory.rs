@@ -16,6 +16,8 @@ pub struct StoreLimits {
     pub torrents: usize,
     /// Peers of one torrent. When there are more, the one that announced itself longest ago goes.
     pub peers: usize,
+    /// Peers of all torrents. When there are more, the torrent that has most loses the one that announced itself longest ago.
+    pub all_peers: usize,
     /// Items. When there are more, the farthest goes.
     pub items: usize,
     /// The part of all items, and of all torrents, that one address may have brought: one in so many. At least four.
@@ -33,6 +35,7 @@ impl Default for StoreLimits {
         Self {
             torrents: 4000,
             peers: 500,
+            all_peers: 50_000,
             items: 1000,
             share: 16,
             peer_lifetime: Duration::from_secs(45 * 60),
@@ -50,6 +53,8 @@ pub struct MemoryStore {
     /// By their distance from `own`.
     torrents: BTreeMap<Distance, Torrent>,
     items: BTreeMap<Distance, Stored>,
+    /// Peers of all torrents.
+    peers: usize,
     /// Torrents and items by who brought them first.
     sources: BTreeMap<IpAddr, usize>,
     sample: Vec<Id>,
@@ -91,6 +96,7 @@ impl MemoryStore {
             limits,
             torrents: BTreeMap::new(),
             items: BTreeMap::new(),
+            peers: 0,
             sources: BTreeMap::new(),
             sample: Vec::new(),
             sampled: None,
@@ -129,9 +135,22 @@ impl MemoryStore {
             _ => return Err(NoRoom),
         }
         if let Some((_, torrent)) = self.torrents.pop_last() {
+            self.peers = self.peers.saturating_sub(torrent.peers.len());
             self.gone(torrent.source);
         }
         Ok(())
+    }
+
+    /// Makes room for a peer by dropping the oldest of the torrent that has most.
+    fn make_room_for_peer(&mut self) {
+        while self.peers >= self.limits.all_peers.max(1) {
+            let largest = self.torrents.values_mut().map(|torrent| &mut torrent.peers).max_by_key(|peers| peers.len());
+            let Some(peers) = largest else { return };
+            let oldest = peers.iter().enumerate().min_by_key(|(_, peer)| peer.announced).map(|(at, _)| at);
+            let Some(oldest) = oldest else { return };
+            peers.swap_remove(oldest);
+            self.peers = self.peers.saturating_sub(1);
+        }
     }
 }
 
@@ -169,8 +188,14 @@ impl RecordStore for MemoryStore {
         };
         match place {
             Some(place) => *place = peer,
-            None if limit > 0 => torrent.peers.push(peer),
-            None => return Err(NoRoom),
+            None if limit == 0 => return Err(NoRoom),
+            None => {
+                self.make_room_for_peer();
+                if let Some(torrent) = self.torrents.get_mut(&distance) {
+                    torrent.peers.push(peer);
+                    self.peers = self.peers.saturating_add(1);
+                }
+            }
         }
         Ok(())
     }
@@ -268,9 +293,11 @@ impl RecordStore for MemoryStore {
     fn expire(&mut self, now: Instant) {
         let (peer_lifetime, item_lifetime) = (self.limits.peer_lifetime, self.limits.item_lifetime);
         let mut gone = Vec::new();
+        let mut peers = 0_usize;
         self.torrents.retain(|_, torrent| {
             torrent.peers.retain(|peer| now.saturating_duration_since(peer.announced) < peer_lifetime);
             let is_empty = torrent.peers.is_empty();
+            peers = peers.saturating_add(torrent.peers.len());
             gone.extend(is_empty.then_some(torrent.source));
             !is_empty
         });
@@ -279,15 +306,12 @@ impl RecordStore for MemoryStore {
             gone.extend(is_old.then_some(stored.source));
             !is_old
         });
+        self.peers = peers;
         gone.into_iter().for_each(|source| self.gone(source));
     }
 
     fn usage(&self) -> StoreUsage {
-        StoreUsage {
-            torrents: self.torrents.len(),
-            peers: self.torrents.values().map(|torrent| torrent.peers.len()).sum(),
-            items: self.items.len(),
-        }
+        StoreUsage { torrents: self.torrents.len(), peers: self.peers, items: self.items.len() }
     }
 }
 
