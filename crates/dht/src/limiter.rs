@@ -26,10 +26,10 @@ struct Place {
     since: u32,
 }
 
-const PLACES: usize = 128;
+const PLACES: usize = 64;
 const WAYS: usize = 4;
 /// The first place of any four.
-const PLACES_MASK: u64 = 0x7c;
+const PLACES_MASK: u64 = 0x3c;
 
 impl Inbound {
     /// `per_second` datagrams from an address, and `burst` at once.

@@ -49,7 +49,7 @@ pub(crate) enum Afterwards {
     Ping,
 }
 
-const MAX_PROVEN: usize = 16;
+const MAX_PROVEN: usize = 8;
 const MAX_DEFERRED: usize = 32;
 /// Bytes of an answer to an item's query at most, when the receiver has shown that it is there.
 const MAX_ITEM_REPLY: usize = 1400;

@@ -4,6 +4,7 @@
 use crate::address_map::fingerprint;
 use crate::dice::nanos;
 use crate::sorted::Sorted;
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -59,25 +60,26 @@ impl NatConfig {
     }
 }
 
-/// The state of a NAT. Memory goes with the number of live mappings: 16 bytes for each address that may answer.
+/// The state of a NAT. Memory goes with the number of live mappings: 8 bytes for each address that may answer.
 #[derive(Debug)]
 pub(crate) struct NatBox {
     kind: NatKind,
     public: Option<IpAddr>,
-    timeout: u64,
+    /// In ticks, as are all times here.
+    timeout: u32,
     next_port: u16,
     /// Outer ports by the fingerprint of inner address and, if symmetric, remote address.
-    out: Sorted<u64, (u16, u64)>,
+    out: Sorted<u32, (u16, u32)>,
     /// Inner addresses by outer port.
     ports: Sorted<u16, Mapping>,
     /// Until when a remote may send to an address of ours, by the fingerprint of both.
-    permits: Sorted<u64, u64>,
+    permits: Sorted<u32, u32>,
 }
 
 #[derive(Debug)]
 struct Mapping {
     inner: SocketAddr,
-    expires: u64,
+    expires: u32,
     /// Set up by hand or by a port mapping protocol: everyone may send, for ever.
     is_forwarded: bool,
 }
@@ -87,7 +89,7 @@ impl NatBox {
         Self {
             kind: config.kind,
             public: config.public,
-            timeout: nanos(config.timeout),
+            timeout: ticks(nanos(config.timeout)),
             next_port: FIRST_PORT,
             out: Sorted::new(),
             ports: Sorted::new(),
@@ -106,18 +108,18 @@ impl NatBox {
 
     /// The address that a datagram bears outside. `None` if there is no port left.
     pub(crate) fn handle_outbound(&mut self, now: u64, inner: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+        let now = ticks(now);
         let expires = now.saturating_add(self.timeout);
         let Some(public) = self.translates(&inner) else {
             self.permit(now, permit_key(inner, to, NatKind::Firewall), expires);
             return Some(inner);
         };
         let symmetric = self.kind == NatKind::Symmetric;
-        let forwarded =
-            self.out.get(fingerprint(&(inner, None::<SocketAddr>))).filter(|(_, expires)| *expires == u64::MAX);
-        let key = fingerprint(&(inner, Some(to).filter(|_| symmetric)));
+        let forwarded = self.out.get(short(&(inner, None::<SocketAddr>))).filter(|(_, expires)| *expires == FOREVER);
+        let key = short(&(inner, Some(to).filter(|_| symmetric)));
         let known = forwarded.or_else(|| self.out.get(key).filter(|(_, expires)| *expires >= now)).copied();
         let port = match known {
-            Some((port, u64::MAX)) => port,
+            Some((port, FOREVER)) => port,
             known => {
                 let port = known.map_or_else(|| self.free_port(now, inner, symmetric), |(port, _)| Some(port))?;
                 self.out.tidy(|(_, expires)| *expires >= now);
@@ -147,6 +149,7 @@ impl NatBox {
 
     /// Where a datagram from outside goes; `None` if it is blocked.
     pub(crate) fn handle_inbound(&self, now: u64, to: SocketAddr, from: SocketAddr) -> Option<SocketAddr> {
+        let now = ticks(now);
         let allows = |kind| self.permits.get(permit_key(to, from, kind)).is_some_and(|expires| *expires >= now);
         if Some(to.ip()) != self.public || self.kind == NatKind::Firewall {
             return Some(to).filter(|_| allows(NatKind::Firewall) || self.forwarded(to).is_some());
@@ -158,8 +161,8 @@ impl NatBox {
 
     /// Lets everyone reach an inner address through an outer port, for ever.
     pub(crate) fn forward(&mut self, port: u16, inner: SocketAddr) {
-        self.out.insert(fingerprint(&(inner, None::<SocketAddr>)), (port, u64::MAX));
-        self.ports.insert(port, Mapping { inner, expires: u64::MAX, is_forwarded: true });
+        self.out.insert(short(&(inner, None::<SocketAddr>)), (port, FOREVER));
+        self.ports.insert(port, Mapping { inner, expires: FOREVER, is_forwarded: true });
     }
 
     /// Forgets all mappings, as a restart does, forwarded ports too.
@@ -169,13 +172,13 @@ impl NatBox {
         self.permits.clear();
     }
 
-    fn permit(&mut self, now: u64, key: u64, expires: u64) {
+    fn permit(&mut self, now: u32, key: u32, expires: u32) {
         self.permits.tidy(|expires| *expires >= now);
         self.permits.insert(key, expires);
     }
 
     /// Cones keep the inner port where it is free; symmetric ones give the next.
-    fn free_port(&mut self, now: u64, inner: SocketAddr, symmetric: bool) -> Option<u16> {
+    fn free_port(&mut self, now: u32, inner: SocketAddr, symmetric: bool) -> Option<u16> {
         let is_free =
             |port: u16| self.ports.get(port).is_none_or(|it| it.expires < now || it.inner == inner && !symmetric);
         if !symmetric && is_free(inner.port()) {
@@ -195,13 +198,27 @@ impl NatBox {
 }
 
 /// Whom a kind lets answer: a host, or one port of it.
-fn permit_key(ours: SocketAddr, remote: SocketAddr, kind: NatKind) -> u64 {
+fn permit_key(ours: SocketAddr, remote: SocketAddr, kind: NatKind) -> u32 {
     match kind {
-        NatKind::Restricted => fingerprint(&(ours, remote.ip())),
-        _ => fingerprint(&(ours, remote)),
+        NatKind::Restricted => short(&(ours, remote.ip())),
+        _ => short(&(ours, remote)),
     }
 }
 
+/// Time in units of 2²⁶ ns, some 67 ms: rights end so much later at most.
+#[expect(clippy::cast_possible_truncation, reason = "it is enough for nine years")]
+const fn ticks(nanos: u64) -> u32 {
+    (nanos >> 26) as u32
+}
+
+/// Half of a fingerprint: within one box it tells apart what has to be told apart.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+fn short(value: &impl Hash) -> u32 {
+    fingerprint(value) as u32
+}
+
+/// When a mapping expires that stays.
+const FOREVER: u32 = u32::MAX;
 const FIRST_PORT: u16 = 1024;
 
 #[cfg(test)]
