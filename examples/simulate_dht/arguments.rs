@@ -38,8 +38,8 @@ impl Options {
                 Long("scenario") => scenario = Some(PathBuf::from(parser.value()?)),
                 Long("policy") => {
                     let name = text(parser.value()?)?;
-                    policy = Policy::named(&name)
-                        .ok_or_else(|| Failure::Usage(format!("there is no policy {name:?}")))?;
+                    policy =
+                        Policy::named(&name).ok_or_else(|| Failure::Usage(format!("there is no policy {name:?}")))?;
                 }
                 Long("nodes") => nodes = Some(number(&parser.value()?)?),
                 Long("lookups") => lookups = Some(number(&parser.value()?)?),

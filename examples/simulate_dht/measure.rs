@@ -120,7 +120,8 @@ pub(crate) fn measure(
         })
         .collect();
     let asked = targets.into_iter().map(|target| Asked { target, announcer: None, asker: None }).collect();
-    let mut run = Run { network: &network.hosts, is_open: &network.is_open, work, asked, rng, results: Results::default() };
+    let mut run =
+        Run { network: &network.hosts, is_open: &network.is_open, work, asked, rng, results: Results::default() };
     let real = Instant::now();
     let (mut sent, mut counted) = (0, false);
     network.world.run_until(end, |world, notice| {

@@ -78,7 +78,7 @@ const REFRESH: u32 = 15 * 60;
 
 thread_local! {
     /// Memory for parsing, which all nodes of a thread share.
-    static TAPE: RefCell<Tape> = RefCell::new(Tape::new());
+    static TAPE: RefCell<Tape> = const { RefCell::new(Tape::new()) };
 }
 
 impl ModelNode {

@@ -40,6 +40,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     (values.get(low).copied().unwrap_or(0.0) + values.get(high).copied().unwrap_or(0.0)) / 2.0
 }
 
+/// The medians over the runs.
+fn medians(all: &mut [Results]) -> Figures {
+    let figures: Vec<Figures> = all.iter_mut().map(Figures::of).collect();
+    Figures::medians(&figures)
+}
+
 impl Figures {
     fn of(results: &mut Results) -> Self {
         let asked = f64::from(results.asked.max(1));
@@ -129,14 +135,19 @@ impl Report<'_> {
         std::fs::write(folder.join("dht.svg"), plot.to_svg()).map_err(failed)
     }
 
+    /// The JSON lines: one for each run, and one of medians if there are several.
+    pub(crate) fn lines(&self, all: &mut [Results]) -> Vec<String> {
+        let mut lines: Vec<String> = all.iter_mut().map(|results| self.run_line(results)).collect();
+        if all.len() > 1 {
+            lines.push(self.median_line(&medians(all), all));
+        }
+        lines
+    }
+
     /// Tells all that there is to tell.
     pub(crate) fn tell(&self, mut all: Vec<Results>, folder: Option<&Path>, is_json: bool) -> Result<(), Failure> {
-        let mut lines: Vec<String> = all.iter_mut().map(|results| self.run_line(results)).collect();
-        let figures: Vec<Figures> = all.iter_mut().map(Figures::of).collect();
-        let medians = Figures::medians(&figures);
-        if all.len() > 1 {
-            lines.push(self.median_line(&medians, &all));
-        }
+        let lines = self.lines(&mut all);
+        let medians = medians(&mut all);
         if let Some(folder) = folder {
             self.save(folder, &lines, &all)?;
         }
@@ -145,7 +156,12 @@ impl Report<'_> {
         }
         let (asked, found): (u32, u32) = (all.iter().map(|it| it.asked).sum(), all.iter().map(|it| it.found).sum());
         let up = median(all.iter().map(|it| it.up.into()).collect());
-        let head = format!("{}, {}: {} nodes, {up:.0} of them up", self.scenario_name, self.policy.name(), self.scenario.nodes);
+        let head = format!(
+            "{}, {}: {} nodes, {up:.0} of them up",
+            self.scenario_name,
+            self.policy.name(),
+            self.scenario.nodes
+        );
         say(format!("{head}; {found} of {asked} torrents found"))?;
         if all.len() > 1 {
             say(format!("medians of {} seeds", all.len()))?;

@@ -150,7 +150,8 @@ impl Table {
     /// For the textbook: whether a node has failed, and not yet so often that it is bad.
     pub(crate) fn is_doubted(&self, id: Id, at: SocketAddrV4) -> bool {
         let bucket = self.buckets.get(self.index(id));
-        bucket.is_some_and(|bucket| bucket.live.iter().any(|it| it.id == id && it.is(at) && (1..BAD).contains(&it.fails)))
+        bucket
+            .is_some_and(|bucket| bucket.live.iter().any(|it| it.id == id && it.is(at) && (1..BAD).contains(&it.fails)))
     }
 
     /// The nodes to tell of, or to begin a search with, in the order of the policy.
@@ -232,9 +233,10 @@ impl Table {
 
     /// What to ask somebody with so many bits in common for: a point in what lies nearer, unless its bucket is full.
     pub(crate) fn target_beside(&self, common: u32, rng: &mut Rng) -> Option<Id> {
-        let is_full = self.buckets.get(common as usize).is_some_and(|bucket| {
-            bucket.live.len() >= self.limit(common as usize) && bucket.spare.len() >= SPARES
-        });
+        let is_full = self
+            .buckets
+            .get(common as usize)
+            .is_some_and(|bucket| bucket.live.len() >= self.limit(common as usize) && bucket.spare.len() >= SPARES);
         if is_full { None } else { Some(random_within(self.own, common.saturating_add(1), rng)) }
     }
 
