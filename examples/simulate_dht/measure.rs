@@ -82,6 +82,7 @@ struct Asked {
     /// Who announces its peer, so that another one looks it up.
     announcer: Option<HostId>,
     asker: Option<HostId>,
+    is_over: bool,
 }
 
 /// Runs a scenario once. `progress` is told the virtual seconds that are over, and those that there are.
@@ -119,7 +120,8 @@ pub(crate) fn measure(
             key.copied().unwrap_or_else(|| Id::random(&mut rng))
         })
         .collect();
-    let asked = targets.into_iter().map(|target| Asked { target, announcer: None, asker: None }).collect();
+    let asked =
+        targets.into_iter().map(|target| Asked { target, announcer: None, asker: None, is_over: false }).collect();
     let mut run =
         Run { network: &network.hosts, is_open: &network.is_open, work, asked, rng, results: Results::default() };
     let real = Instant::now();
@@ -172,7 +174,8 @@ impl Run<'_> {
                     }
                 }
                 Mark::Look(lookup) => {
-                    let but = self.asked[lookup as usize].announcer;
+                    // Who has left at once may not have announced anything.
+                    let but = self.asked[lookup as usize].announcer.filter(|host| world.is_up(*host));
                     if let Some(host) = but.and_then(|but| self.anybody(world, Some(but))) {
                         let asked = &mut self.asked[lookup as usize];
                         asked.asker = Some(host);
@@ -183,12 +186,23 @@ impl Run<'_> {
                 }
             },
             Notice::Event { event, .. } => self.finished(world, &event),
+            // A lookup whose asker is gone has no outcome.
+            Notice::Left(host) => {
+                for asked in self.asked.iter_mut().filter(|it| it.asker == Some(host) && !it.is_over) {
+                    asked.is_over = true;
+                    self.results.asked -= 1;
+                }
+            }
             _ => {}
         }
     }
 
     fn finished(&mut self, world: &Dht, finished: &Finished) {
-        let Some(Asked { target, asker: Some(asker), .. }) = self.asked.get(finished.ticket as usize) else { return };
+        let Some(Asked { target, asker: Some(asker), is_over, .. }) = self.asked.get_mut(finished.ticket as usize)
+        else {
+            return;
+        };
+        *is_over = true;
         let (lookup, results) = (&finished.lookup, &mut self.results);
         if let Some(first) = lookup.first {
             results.found += 1;

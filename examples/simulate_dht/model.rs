@@ -44,6 +44,7 @@ pub(crate) struct ModelNode {
     /// Seconds on the node's clock.
     last_join: u32,
     last_purge: u32,
+    last_expiry: u32,
 }
 
 /// A query that is waited for.
@@ -72,6 +73,8 @@ enum Kind {
 const JOIN_AGAIN: u32 = 600;
 /// For the extended table: the depth from which it is not.
 const DEEP: usize = 4;
+/// Between two looks for records that are too old, in seconds.
+const EXPIRE: u32 = 120;
 /// For the fixed table: between two looks for stale nodes, and between two searches for its own id, in seconds.
 const PURGE: u32 = 5 * 60;
 const REFRESH: u32 = 15 * 60;
@@ -110,6 +113,7 @@ impl ModelNode {
             next_upkeep: now + wait,
             last_join: 0,
             last_purge: 0,
+            last_expiry: 0,
             rng,
         };
         node.join(now);
@@ -419,7 +423,10 @@ impl ModelNode {
     fn handle_upkeep(&mut self, now: Instant) {
         self.next_upkeep = now + self.rules.upkeep;
         let clock = self.clock(now);
-        self.records.expire(clock);
+        if clock.saturating_sub(self.last_expiry) >= EXPIRE {
+            self.last_expiry = clock;
+            self.records.expire(clock);
+        }
         match self.rules.table {
             TableRules::Extended => {
                 if clock.saturating_sub(self.last_join) > JOIN_AGAIN && self.table.depth() < DEEP {

@@ -173,7 +173,7 @@ impl Table {
                     }
                     found.extend(bucket.live.iter().filter(takes));
                     if found.len() > count {
-                        found[before..].sort_unstable_by_key(|it| it.id.distance(target));
+                        nearest_first(&mut found, before, count, target);
                     }
                 }
             }
@@ -190,7 +190,7 @@ impl Table {
                     }
                     found.extend(bucket.live.iter().filter(takes));
                 }
-                found.sort_unstable_by_key(|it| it.id.distance(target));
+                nearest_first(&mut found, 0, count, target);
             }
         }
         found.truncate(count);
@@ -492,6 +492,16 @@ impl Table {
             self.ips.swap_remove(place);
         }
     }
+}
+
+/// Keeps so many entries: the first ones as they are, and of the others the nearest, in their order.
+fn nearest_first(found: &mut Vec<&Entry>, kept: usize, count: usize, target: Id) {
+    let others = &mut found[kept..];
+    if let Some(last) = count.saturating_sub(kept).checked_sub(1).filter(|last| *last < others.len()) {
+        others.select_nth_unstable_by_key(last, |it| it.id.distance(target));
+    }
+    found.truncate(count);
+    found[kept..].sort_unstable_by_key(|it| it.id.distance(target));
 }
 
 /// A point that has at least so many bits in common with another.
