@@ -90,6 +90,7 @@ fn help_is_no_failure() {
         "inspect",
         "sans_io_loop",
         "seed",
+        "simulate_dht",
         "tracker",
     ] {
         for flag in ["-h", "--help"] {
@@ -108,6 +109,9 @@ fn bad_arguments_and_input_end_with_2() {
     let broken = sample.path("broken.torrent");
     fs::write(&broken, b"d4:infoi03ee").unwrap();
     let (broken, output) = (broken.to_str().unwrap(), sample.path("out"));
+    let scenario = sample.path("scenario.toml");
+    fs::write(&scenario, "nodes = 60\nknots = 1\n").unwrap();
+    let scenario = scenario.to_str().unwrap();
     let create =
         |arguments: &[&str]| run("create", &[&[torrent, "--output", output.to_str().unwrap()], arguments].concat());
     for (output, reason) in [
@@ -130,6 +134,10 @@ fn bad_arguments_and_input_end_with_2() {
         (run("download", &[&format!("magnet:?xs=urn:btpk:{}", "11".repeat(32))]), "--dht"),
         (run("seed", &[torrent, "--data", ".", "--publish", "key"]), "--dht"),
         (run("dht", &["follow", "magnet:?xs=urn:btpk:11", "--bootstrap", "127.0.0.1:1"]), "public key"),
+        (run("simulate_dht", &["--scenario", scenario]), "unknown field `knots`"),
+        (run("simulate_dht", &["--scenario", "nowhere"]), "nowhere"),
+        (run("simulate_dht", &["--policy", "nonsense"]), "nonsense"),
+        (run("simulate_dht", &["--share", "0.5"]), "--share"),
     ] {
         assert_eq!(code(&output), Some(2), "{output:?}");
         assert!(error(&output).contains(reason), "{output:?}");

@@ -12,6 +12,7 @@ mod api;
 mod bench_bencode;
 mod bench_create;
 mod bench_peers;
+mod dht_model;
 mod fuzz;
 mod interop;
 mod lab;
@@ -56,13 +57,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "bench-bencode" => return bench_bencode::bench_bencode(),
         "bench-create" => return bench_create::bench_create(&arguments),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
+        "dht-model" => return dht_model::dht_model(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
         "mutants" => return mutants::mutants(&arguments),
         "oracle" => return oracle::oracle(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | bench-peers | bench-create | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | dht-model | bench-peers | bench-create | bench-bencode".into()
             );
         }
     };

@@ -279,6 +279,22 @@ impl<'a> Query<'a> {
     }
 }
 
+impl<'a> Announce<'a> {
+    /// A peer of a torrent that listens on a port.
+    #[must_use]
+    pub const fn new(info_hash: Id, port: u16, token: &'a [u8]) -> Self {
+        Self { info_hash, port, implied_port: false, seed: false, token }
+    }
+}
+
+impl<'a> Put<'a> {
+    /// An immutable item; the value is bencoded.
+    #[must_use]
+    pub const fn new(token: &'a [u8], value: &'a [u8]) -> Self {
+        Self { token, value, signed: None, salt: &[], cas: None }
+    }
+}
+
 impl Reply<'_> {
     /// A reply that says nothing but who answers.
     #[must_use]
