@@ -22,9 +22,10 @@ pub struct Config {
     pub bucket_size: u8,
     /// Nodes that wait beside each bucket for a place in it.
     pub spares: u8,
-    /// Queries of one search that are under way at a time. More are faster and cost more messages.
+    /// Queries of one search that are under way at a time, after the first ones. More are faster and cost more messages.
     pub parallel: usize,
-    /// Nodes that have to answer until a search ends. More find what is hidden by hostile nodes, and cost more messages.
+    /// The nearest nodes that are asked until a search ends; so many are asked at once when it begins. Those who hide something tell of one
+    /// another, eight at a time: more than eight find what they hide, and cost more messages.
     pub closest: usize,
     /// The same for a search whose nearest nodes do not look right.
     pub closest_if_suspicious: usize,
@@ -62,9 +63,9 @@ impl Default for Config {
             wide_buckets: true,
             bucket_size: 8,
             spares: 4,
-            parallel: 6,
-            closest: 8,
-            closest_if_suspicious: 24,
+            parallel: 8,
+            closest: 16,
+            closest_if_suspicious: 32,
             max_queries: 200,
             max_operations: 64,
             queries_per_second: 200,

@@ -70,11 +70,11 @@ impl Tables {
             || V6::new(address).is_some_and(|endpoint| self.v6.knows(id, endpoint))
     }
 
-    /// A node has answered a query of ours.
-    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr) {
+    /// A node has answered a query of ours. If it is new, `may_add` says whether it may come in.
+    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr, may_add: bool) {
         match (V4::new(address), V6::new(address)) {
-            (Some(endpoint), _) => self.v4.handle_reply(now, id, endpoint),
-            (None, Some(endpoint)) => self.v6.handle_reply(now, id, endpoint),
+            (Some(endpoint), _) => self.v4.handle_reply(now, id, endpoint, may_add),
+            (None, Some(endpoint)) => self.v6.handle_reply(now, id, endpoint, may_add),
             (None, None) => {}
         }
     }

@@ -7,6 +7,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::id::Id;
+use crate::table::K;
 
 /// How wide a search is.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Lookup<E> {
     asked: usize,
     /// Candidates that have answered.
     replied: usize,
+    /// For each node that has told of others, how many of these have gone into the table.
+    kept: Vec<u8>,
 }
 
 /// A node that may be among the nearest.
@@ -47,6 +50,24 @@ pub(crate) struct Candidate<E> {
     pub(crate) token: Option<Box<[u8]>>,
     /// Nodes on the way to it.
     pub(crate) hops: u8,
+    /// Who was the first to tell of it.
+    teller: u8,
+}
+
+/// Where a candidate was heard of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// Nodes on the way to it.
+    hops: u8,
+    /// The number of the node that has told of it; 0 if it was in the table.
+    teller: u8,
+}
+
+impl Source {
+    /// Our own table.
+    pub(crate) const TABLE: Self = Self { hops: 1, teller: 0 };
+    /// An address that was given to us.
+    const ROOT: Self = Self { hops: 0, teller: 0 };
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +82,10 @@ pub(crate) enum State {
 
 /// Candidates that are kept. Farther ones cannot be among the nearest.
 const MAX_CANDIDATES: usize = 96;
+/// Nodes whose answers are not waited for, if they are not among the nearest eight.
+const STRAGGLERS: usize = 2;
+/// Of the nodes that one node has told of, those that may go into the table.
+const MAX_KEPT: u8 = 2;
 /// Candidates of one neighbourhood.
 const MAX_NEIGHBOURS: usize = 2;
 
@@ -76,6 +101,7 @@ impl<E: Endpoint> Lookup<E> {
             queries: 0,
             asked: 0,
             replied: 0,
+            kept: Vec::new(),
         }
     }
 
@@ -84,8 +110,8 @@ impl<E: Endpoint> Lookup<E> {
         self.roots.push(endpoint);
     }
 
-    /// Adds a node that somebody has told of, or that the table knows. `hops` is the number of nodes that were on the way to it.
-    pub(crate) fn add(&mut self, id: Id, endpoint: E, hops: u8) {
+    /// Adds a node that somebody has told of, or that the table knows.
+    pub(crate) fn add(&mut self, id: Id, endpoint: E, source: Source) {
         let distance = id.distance(self.target);
         let at = self.candidates.partition_point(|known| known.id.distance(self.target) < distance);
         if id == self.own || self.candidates.get(at).is_some_and(|known| known.id == id) || at >= MAX_CANDIDATES {
@@ -105,7 +131,8 @@ impl<E: Endpoint> Lookup<E> {
         if neighbours >= MAX_NEIGHBOURS {
             return;
         }
-        self.candidates.insert(at, Candidate { id, endpoint, state: State::New, token: None, hops });
+        let Source { hops, teller } = source;
+        self.candidates.insert(at, Candidate { id, endpoint, state: State::New, token: None, hops, teller });
         if self.candidates.len() > MAX_CANDIDATES {
             let drop = self.candidates.iter().rposition(|it| !matches!(it.state, State::Asked | State::Slow));
             if let Some(dropped) = drop.map(|at| self.candidates.remove(at)) {
@@ -116,7 +143,9 @@ impl<E: Endpoint> Lookup<E> {
 
     /// The next node to ask, with its id if that is known.
     pub(crate) fn poll_query(&mut self) -> Option<(Option<Id>, E)> {
-        if self.queries >= self.width.queries || self.under_way() >= self.width.parallel {
+        // All that the table knows nearby are asked at once: what one of them hides another one tells.
+        let is_first = self.queries < self.width.closest;
+        if self.queries >= self.width.queries || !is_first && self.under_way() >= self.width.parallel {
             return None;
         }
         let wanted = self.width.closest;
@@ -140,7 +169,7 @@ impl<E: Endpoint> Lookup<E> {
     /// A node has answered. `token` allows to store something there.
     pub(crate) fn handle_reply(&mut self, id: Id, endpoint: E, token: Option<&[u8]>) {
         if self.forget_root(endpoint) {
-            self.add(id, endpoint, 0);
+            self.add(id, endpoint, Source::ROOT);
         }
         if let Some(known) = self.find(id, endpoint) {
             known.token = token.map(Into::into);
@@ -150,10 +179,23 @@ impl<E: Endpoint> Lookup<E> {
         }
     }
 
-    /// The nodes on the way to what this node tells of.
-    pub(crate) fn hops_behind(&self, id: Id) -> u8 {
+    /// What this node tells of comes from there.
+    pub(crate) fn told_by(&mut self, id: Id) -> Source {
         let known = self.candidates.iter().find(|known| known.id == id);
-        known.map_or(1, |known| known.hops.saturating_add(1))
+        let hops = known.map_or(1, |known| known.hops.saturating_add(1));
+        self.kept.push(0);
+        Source { hops, teller: u8::try_from(self.kept.len()).unwrap_or(u8::MAX) }
+    }
+
+    /// Whether a node that has answered may go into the table. Whoever tells of nodes fills no table with them: those who work together tell
+    /// of one another, and would be overrepresented.
+    pub(crate) fn may_keep(&mut self, id: Id) -> bool {
+        let Some(known) = self.candidates.iter().find(|known| known.id == id) else { return true };
+        let Some(kept) = usize::from(known.teller).checked_sub(1).and_then(|at| self.kept.get_mut(at)) else {
+            return true;
+        };
+        *kept = kept.saturating_add(1);
+        *kept <= MAX_KEPT
     }
 
     /// A node takes longer than most.
@@ -190,10 +232,17 @@ impl<E: Endpoint> Lookup<E> {
     pub(crate) fn is_done(&self) -> bool {
         let exhausted = self.queries >= self.width.queries;
         let front = self.candidates.iter().filter(|it| !matches!(it.state, State::Failed | State::Slow));
-        let mut front = front.take(self.width.closest);
-        let waits = |it: &Candidate<E>| it.state == State::Asked || it.state == State::New && !exhausted;
-        let is_short = self.replied < self.width.closest;
-        !front.any(waits) && !(is_short && (self.under_way() > 0 || !self.roots.is_empty() && !exhausted))
+        let mut stragglers = 0_usize;
+        for (place, it) in front.take(self.width.closest).enumerate() {
+            match it.state {
+                State::New if !exhausted => return false,
+                State::Asked if place < K => return false,
+                State::Asked => stragglers = stragglers.saturating_add(1),
+                _ => {}
+            }
+        }
+        let is_short = self.replied.saturating_add(stragglers) < self.width.closest;
+        stragglers <= STRAGGLERS && !(is_short && (self.under_way() > 0 || !self.roots.is_empty() && !exhausted))
     }
 
     /// Asks more nodes than before, because the nearest ones do not look right.
@@ -245,7 +294,7 @@ mod tests {
 
     fn lookup(numbers: impl IntoIterator<Item = u8>) -> Lookup<V4> {
         let mut lookup = Lookup::new(OWN, TARGET, WIDTH);
-        numbers.into_iter().map(node).for_each(|(id, endpoint)| lookup.add(id, endpoint, 0));
+        numbers.into_iter().map(node).for_each(|(id, endpoint)| lookup.add(id, endpoint, Source::TABLE));
         lookup
     }
 
@@ -259,12 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_asked_first_and_only_as_many_at_a_time() {
-        let mut lookup = lookup([50, 40, 30, 20, 10, 60, 70]);
-        assert_eq!(asked(&mut lookup), [10, 20, 30, 40, 50, 60]);
+    fn the_nearest_are_asked_first_and_after_the_first_ones_only_as_many_at_a_time() {
+        let mut lookup = lookup([50, 40, 30, 20, 10, 60, 70, 80, 90]);
+        assert_eq!(asked(&mut lookup), [10, 20, 30, 40, 50, 60, 70, 80]);
+        answer(&mut lookup, 80);
+        answer(&mut lookup, 70);
+        assert!(asked(&mut lookup).is_empty());
         answer(&mut lookup, 30);
         let (id, endpoint) = node(5);
-        lookup.add(id, endpoint, 1);
+        lookup.add(id, endpoint, Source::TABLE);
         assert_eq!(asked(&mut lookup), [5]);
         assert!(!lookup.is_done());
     }
@@ -287,16 +339,17 @@ mod tests {
     #[test]
     fn a_slow_node_gives_its_place_to_the_next_and_may_still_answer() {
         let mut lookup = lookup(1..=20);
-        assert_eq!(asked(&mut lookup), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(asked(&mut lookup), [1, 2, 3, 4, 5, 6, 7, 8]);
+        answer(&mut lookup, 2);
+        answer(&mut lookup, 3);
+        assert!(asked(&mut lookup).is_empty());
         let (id, endpoint) = node(1);
         lookup.handle_slow(Some(id), endpoint);
-        assert_eq!(asked(&mut lookup), [7]);
-        for number in 2..=7 {
+        assert_eq!(asked(&mut lookup), [9]);
+        for number in 4..=8 {
             answer(&mut lookup, number);
         }
-        assert_eq!(asked(&mut lookup), [8, 9]);
-        answer(&mut lookup, 8);
-        assert!(!lookup.is_done());
+        assert!(asked(&mut lookup).is_empty() && !lookup.is_done());
         answer(&mut lookup, 9);
         assert!(lookup.is_done());
         answer(&mut lookup, 1);
@@ -328,6 +381,30 @@ mod tests {
         assert!(lookup.is_done() && lookup.answered().count() == 1);
     }
 
+    #[test]
+    fn the_last_ones_beyond_the_nearest_eight_are_not_waited_for() {
+        let mut lookup = Lookup::new(OWN, TARGET, Width { closest: 12, ..WIDTH });
+        (1..=12).map(node).for_each(|(id, endpoint)| lookup.add(id, endpoint, Source::TABLE));
+        assert_eq!(asked(&mut lookup).len(), 12);
+        [1, 2, 3, 4, 5, 6, 7, 9, 10].iter().for_each(|number| answer(&mut lookup, *number));
+        assert!(!lookup.is_done(), "the eighth is");
+        answer(&mut lookup, 8);
+        assert!(lookup.is_done());
+    }
+
+    #[test]
+    fn of_those_that_one_node_tells_of_two_may_go_into_the_table() {
+        let mut lookup = lookup([100, 101]);
+        for teller in [100, 101] {
+            let source = lookup.told_by(node(teller).0);
+            (1..=4).map(|n| node(n + teller % 2 * 10)).for_each(|(id, endpoint)| lookup.add(id, endpoint, source));
+        }
+        let kept = |lookup: &mut Lookup<V4>, numbers: [u8; 4]| numbers.map(|number| lookup.may_keep(node(number).0));
+        assert_eq!(kept(&mut lookup, [1, 2, 3, 4]), [true, true, false, false]);
+        assert_eq!(kept(&mut lookup, [11, 12, 13, 14]), [true, true, false, false]);
+        assert_eq!(kept(&mut lookup, [100, 101, 100, 101]), [true; 4], "the table's own");
+    }
+
     /// D9: whatever is answered, a search ends.
     #[test]
     fn d9_a_search_that_is_always_led_nearer_ends() {
@@ -338,7 +415,7 @@ mod tests {
             let [a, b, c, d] = address.to_be_bytes();
             let mut id = [0; 20];
             id[16..].copy_from_slice(&distance.to_be_bytes());
-            lookup.add(Id::new(id), V4::new(std::net::SocketAddr::from(([a, b, c, d], 1))).unwrap(), 0);
+            lookup.add(Id::new(id), V4::new(std::net::SocketAddr::from(([a, b, c, d], 1))).unwrap(), Source::TABLE);
         };
         let mut distance = u32::MAX;
         add(&mut lookup, distance);
@@ -361,11 +438,15 @@ mod tests {
         for number in 1..200_u8 {
             let (id, _) = node(number);
             let last = if number % 2 == 0 { 1 } else { number };
-            lookup.add(id, V4::new(std::net::SocketAddr::from(([20, 1, 1, last], number.into()))).unwrap(), 0);
+            lookup.add(
+                id,
+                V4::new(std::net::SocketAddr::from(([20, 1, 1, last], number.into()))).unwrap(),
+                Source::TABLE,
+            );
         }
         assert_eq!(asked(&mut lookup).len(), 2);
         let (_, endpoint) = node(1);
-        lookup.add(OWN, endpoint, 0);
+        lookup.add(OWN, endpoint, Source::TABLE);
         assert_eq!(asked(&mut lookup).len(), 0);
     }
 }

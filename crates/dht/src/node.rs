@@ -269,8 +269,12 @@ impl Node {
             }
             return Handled::Taken;
         }
+        let may_keep = match transaction.purpose {
+            Purpose::Search(op) => self.searches.may_keep(op, reply.id, from.is_ipv4()),
+            Purpose::Probe | Purpose::Store(_) => true,
+        };
         if self.may_be_node(reply.id, from) {
-            self.tables.handle_reply(now, reply.id, from);
+            self.tables.handle_reply(now, reply.id, from, may_keep);
         }
         let is_known = self.tables.knows(reply.id, from);
         let sent = self.server.handle_proof(from, is_known, &mut self.queries.outbox);
@@ -327,7 +331,7 @@ impl Node {
             let limits = limits(&node.config);
             let before = std::mem::replace(E::table_mut(&mut node.tables), Table::new(id, limits, now));
             for known in before.verified() {
-                E::table_mut(&mut node.tables).handle_reply(now, known.id, known.endpoint);
+                E::table_mut(&mut node.tables).handle_reply(now, known.id, known.endpoint, true);
             }
         }
         self.searches.events.push_back(DhtEvent::ExternalAddress(address));

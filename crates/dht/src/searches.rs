@@ -8,7 +8,7 @@ use crate::filter::Filter;
 use crate::id::Id;
 use crate::item::Item;
 use crate::krpc::{ErrorCode, Reply};
-use crate::lookup::{Lookup, Width};
+use crate::lookup::{Lookup, Source, Width};
 use crate::operation::{Kind, Operation, Storing};
 use crate::queries::Queries;
 use crate::secure::{is_contactable, is_secure};
@@ -139,6 +139,13 @@ impl Searches {
         }
     }
 
+    /// Whether a node that has answered a step of a search may go into the table.
+    pub(crate) fn may_keep(&mut self, op: OpId, id: Id, is_v4: bool) -> bool {
+        let Some(operation) = self.under_way.iter_mut().find(|it| it.op == op) else { return false };
+        let Lookups { v4, v6 } = &mut operation.lookups;
+        if is_v4 { v4.as_mut().is_none_or(|it| it.may_keep(id)) } else { v6.as_mut().is_none_or(|it| it.may_keep(id)) }
+    }
+
     /// A step of a search was answered.
     pub(crate) fn handle_found(
         &mut self,
@@ -258,8 +265,8 @@ fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables,
     let table = E::table(tables);
     let mut lookup = Lookup::new(table.own(), operation.target, width(config, config.closest));
     let mut known = 0_usize;
-    for node in table.closest(operation.target, K.saturating_mul(2)) {
-        lookup.add(node.id, node.endpoint, 1);
+    for node in table.closest(operation.target, config.closest.max(K)) {
+        lookup.add(node.id, node.endpoint, Source::TABLE);
         known = known.saturating_add(1);
     }
     if known < K {
@@ -327,25 +334,25 @@ fn store_step(operation: &mut Operation, now: Instant, tables: &Tables, queries:
 /// Nodes that a node has told of go into the search.
 fn read_nodes<E: Family>(operation: &mut Operation, config: &Config, from: Id, list: Option<&[u8]>) {
     let Some(lookup) = E::lookup(&mut operation.lookups) else { return };
-    let hops = lookup.hops_behind(from);
+    let source = lookup.told_by(from);
     for (id, endpoint) in nodes::<E>(list.unwrap_or_default()).take(MAX_NODES) {
         let address = endpoint.address();
         if is_contactable(address) && (!config.enforce_secure_ids || is_secure(id, address.ip())) {
-            lookup.add(id, endpoint, hops);
+            lookup.add(id, endpoint, source);
         }
     }
 }
 
 /// Who has to store what the operation is for: the nearest nodes that gave a token.
 fn storing(operation: &Operation) -> Storing {
-    fn nearest<E: Family>(lookup: Option<&Lookup<E>>) -> Vec<(Id, SocketAddr, Box<[u8]>)> {
+    fn nearest<E: Family>(lookup: Option<&Lookup<E>>, is_widened: bool) -> Vec<(Id, SocketAddr, Box<[u8]>)> {
         // Where the nearest nodes do not look right, more of them have to store it.
-        let count = lookup.map_or(K, Lookup::width);
+        let count = lookup.filter(|_| is_widened).map_or(K, Lookup::width);
         let answered = lookup.into_iter().flat_map(Lookup::answered).take(count);
         answered.filter_map(|it| Some((it.id, it.endpoint.address(), it.token.clone()?))).collect()
     }
-    let mut left = nearest(operation.lookups.v4.as_ref());
-    left.extend(nearest(operation.lookups.v6.as_ref()));
+    let mut left = nearest(operation.lookups.v4.as_ref(), operation.stats.widened);
+    left.extend(nearest(operation.lookups.v6.as_ref(), operation.stats.widened));
     Storing { left: left.into(), ..Storing::default() }
 }
 

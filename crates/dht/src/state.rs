@@ -77,7 +77,7 @@ mod tests {
             Tables { v4: Table::new(Id::new([1; 20]), limits, now), v6: Table::new(Id::new([2; 20]), limits, now) };
         let known: [SocketAddr; 2] = ["20.1.1.1:1", "[2600::1]:2"].map(|it| it.parse().unwrap());
         for address in known {
-            tables.handle_reply(now, Id::new([9; 20]), address);
+            tables.handle_reply(now, Id::new([9; 20]), address, true);
         }
         let bytes = State::write(&tables);
         let state = State::read(&bytes).unwrap();

@@ -73,6 +73,8 @@ const WIDE: [usize; 2] = [32, 16];
 const MAX_FAILURES: u8 = 3;
 /// Nodes of a table that is small.
 const SMALL: usize = 32;
+/// With fewer nodes than this a table takes all that answer.
+const FEW: usize = 16;
 /// Nodes of one neighbourhood in a table.
 const MAX_NEIGHBOURS: usize = 8;
 /// Seconds after which somebody who has asked us may be asked whether it can be reached.
@@ -125,9 +127,10 @@ impl<E: Endpoint> Table<E> {
         self.nodes.iter().filter(|node| node.verified && node.failures == 0)
     }
 
-    /// A node has answered a query of ours.
-    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, endpoint: E) {
+    /// A node has answered a query of ours. If it is new, `may_add` says whether it may come in.
+    pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, endpoint: E, may_add: bool) {
         let Some(number) = self.number(id) else { return };
+        let may_add = may_add || self.len() < FEW;
         let touched = self.seconds(now);
         let node = Node { id, endpoint, failures: 0, verified: true, touched };
         let span = self.span(number);
@@ -146,11 +149,13 @@ impl<E: Endpoint> Table<E> {
         let is_worse =
             |known: &Node<E>| known.failures > 0 || !is_secure(known.id, known.endpoint.address().ip()) && secure();
         let may_live = has_room || self.live(span).iter().any(is_worse);
-        if !may_live && let Some(spare) = self.find_mut(id, endpoint) {
+        if !(may_live && may_add)
+            && let Some(spare) = self.find_mut(id, endpoint)
+        {
             *spare = node;
             return;
         }
-        if !may_live && self.place_for_spare(span, touched, true).is_none() {
+        if !may_add || !may_live && self.place_for_spare(span, touched, true).is_none() {
             return;
         }
         self.forget_others_at(endpoint, None);

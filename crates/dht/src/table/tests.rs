@@ -18,7 +18,7 @@ fn anywhere(rng: &mut Rng) -> V4 {
 }
 
 fn answer(table: &mut Table<V4>, now: Instant, id: Id, endpoint: V4) {
-    table.handle_reply(now, id, endpoint);
+    table.handle_reply(now, id, endpoint, true);
 }
 
 #[test]
