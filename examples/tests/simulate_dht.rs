@@ -77,3 +77,13 @@ fn searches_end_among_hostile_nodes_and_find_most() {
         assert!(found >= 15, "{found} of {asked}");
     }
 }
+
+/// D1: three in ten nodes tell of nobody but one another.
+#[test]
+fn d1_colluders_do_not_hide_what_honest_nodes_store() {
+    let mut scenario = Scenario { colluders: Some(Colluders { share: 0.3 }), ..small("still") };
+    (scenario.nodes, scenario.lookups.count, scenario.lookups.every_ms) = (400, 100, 200);
+    let Results { asked, found, mut queries, .. } = measure(&scenario, Policy::Unchoke, false, 1, |_, _| {});
+    assert!(found + 1 >= asked, "{found} of {asked}");
+    assert!(queries.percentile(99.0).unwrap() <= 90);
+}

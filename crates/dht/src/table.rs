@@ -211,7 +211,9 @@ impl<E: Endpoint> Table<E> {
         node.failures = node.failures.saturating_add(1);
         let failures = node.failures;
         // One that has answered before is worth more than one that does not now.
-        let spare = self.slice(span.middle, span.end).iter().rposition(|spare| spare.verified);
+        let may_live =
+            |spare: &Node<E>| spare.verified && fits(self.live(span), spare.endpoint, self.neighbours(spare.endpoint));
+        let spare = self.slice(span.middle, span.end).iter().rposition(may_live);
         if let Some(spare) = spare.filter(|_| failures > 1) {
             let from = span.middle.saturating_add(spare);
             self.nodes.swap(at, from);

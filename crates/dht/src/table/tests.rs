@@ -154,3 +154,30 @@ fn our_own_id_is_never_a_node() {
     table.handle_query(now, OWN, at("20.1.1.1:1"));
     assert!(table.len() == 0 && table.buckets.is_empty());
 }
+
+/// D2: who has a network of 256 addresses and as many ids as it likes does not take over a table, though honest nodes go and it stays.
+#[test]
+fn d2_a_network_with_a_hundred_thousand_ids_gets_a_tenth_of_the_table_at_most() {
+    let (start, mut rng) = (Instant::now(), Seed::new([5; 32]).rng());
+    let mut table = Table::new(OWN, WIDE, start);
+    for hour in 0..24 {
+        let now = start + Duration::from_secs(hour * 3600);
+        for number in 0..4200_u32 {
+            let hostile = at(&format!("66.6.6.{}:{}", number % 256, 1024 + number));
+            let id = OWN.random_beside(number % 20, &mut rng);
+            table.handle_query(now, id, hostile);
+            answer(&mut table, now, id, hostile);
+            if number % 100 == 0 {
+                let endpoint = anywhere(&mut rng);
+                answer(&mut table, now, Id::random(&mut rng), endpoint);
+            }
+        }
+        let gone: Vec<_> =
+            table.good().filter(|node| node.endpoint.network() != at("66.6.6.6:1").network()).copied().collect();
+        for node in gone.iter().filter(|_| rng.below(5) == 0) {
+            (0..3).for_each(|_| table.handle_failure(node.id, node.endpoint));
+        }
+    }
+    let hostile = table.good().filter(|node| node.endpoint.network() == at("66.6.6.6:1").network()).count();
+    assert!(table.len() >= 60 && hostile * 10 <= table.len(), "{hostile} of {}", table.len());
+}
