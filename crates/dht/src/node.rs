@@ -61,7 +61,8 @@ impl Node {
         Self::with_id(Id::random(&mut seed.derive("id").rng()), config.into(), store, seed, now)
     }
 
-    fn with_id(id: Id, config: Arc<Config>, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+    fn with_id(id: Id, config: Arc<Config>, mut store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+        store.handle_id(id);
         let mut rng = seed.derive("node").rng();
         let limits = limits(&config);
         Self {
@@ -88,9 +89,23 @@ impl Node {
         now: Instant,
     ) -> Result<Self, StateError> {
         let config = config.into();
+        let store = Box::new(MemoryStore::new(State::read(state)?.id, config.store));
+        Self::restore_with_store(config, state, store, seed, now)
+    }
+
+    /// As [`restore`](Self::restore), and keeps records elsewhere, perhaps in a store that has those of the earlier run.
+    ///
+    /// # Errors
+    /// If the bytes are no state of a node.
+    pub fn restore_with_store(
+        config: impl Into<Arc<Config>>,
+        state: &[u8],
+        store: Box<dyn RecordStore>,
+        seed: &Seed,
+        now: Instant,
+    ) -> Result<Self, StateError> {
         let state = State::read(state)?;
-        let store = MemoryStore::new(state.id, config.store);
-        let mut node = Self::with_id(state.id, config, Box::new(store), seed, now);
+        let mut node = Self::with_id(state.id, config.into(), store, seed, now);
         node.tables.v6 = Table::new(state.id6, limits(&node.config), now);
         node.upkeep.add_known(&state.nodes);
         node.refresh(now);
@@ -339,6 +354,9 @@ impl Node {
             change::<V4>(self, now, id);
         } else {
             change::<V6>(self, now, id);
+        }
+        if address.is_ipv4() || !self.config.v4 {
+            self.server.store().handle_id(id);
         }
         self.refresh(now);
     }
