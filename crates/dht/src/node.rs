@@ -124,7 +124,8 @@ impl Node {
         self.refresh(now);
     }
 
-    /// Adds a node that may be there, such as a peer's `port` message tells of (BEP 5).
+    /// Adds a node that may be there, such as a peer's `port` message tells of (BEP 5). Once the first one has answered, the node joins the
+    /// network through it.
     pub fn add_node(&mut self, now: Instant, address: SocketAddr) {
         if is_contactable(address) && !self.queries.is_asked(address) {
             self.ping(now, address);
@@ -297,7 +298,13 @@ impl Node {
             self.handle_external(now, address);
         }
         match transaction.purpose {
-            Purpose::Probe => self.handle_told(now, reply),
+            Purpose::Probe => {
+                self.handle_told(now, reply);
+                // Somebody has brought us a node, and the network may be behind it.
+                if self.upkeep.wants_join() && self.tables.knows(reply.id, from) {
+                    self.refresh(now);
+                }
+            }
             Purpose::Search(op) => self.searches.handle_found(now, &self.config, op, from, reply),
             Purpose::Store(op) => self.searches.handle_stored(op, Ok(())),
         }
