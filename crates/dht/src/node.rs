@@ -61,7 +61,13 @@ impl Node {
         Self::with_id(Id::random(&mut seed.derive("id").rng()), config.into(), store, seed, now)
     }
 
-    fn with_id(id: Id, config: Arc<Config>, mut store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+    pub(crate) fn with_id(
+        id: Id,
+        config: Arc<Config>,
+        mut store: Box<dyn RecordStore>,
+        seed: &Seed,
+        now: Instant,
+    ) -> Self {
         store.handle_id(id);
         let mut rng = seed.derive("node").rng();
         let limits = limits(&config);
@@ -140,6 +146,26 @@ impl Node {
     /// Looks up the peers of a torrent, and announces a peer if there is an announcement.
     pub fn get_peers(&mut self, now: Instant, info_hash: Id, announce: Option<Announcement>) -> OpId {
         self.begin(now, info_hash, Kind::GetPeers { scrape: false, no_seed: false, announce })
+    }
+
+    /// As [`get_peers`](Self::get_peers), beginning with nodes that another search has found to be near.
+    pub(crate) fn announce_among(
+        &mut self,
+        now: Instant,
+        info_hash: Id,
+        announcement: Announcement,
+        near: &[(Id, SocketAddr)],
+    ) -> OpId {
+        let kind = Kind::GetPeers { scrape: false, no_seed: false, announce: Some(announcement) };
+        let op = self.searches.begin(now, info_hash, kind);
+        self.searches.add_candidates(op, near);
+        self.advance(now);
+        op
+    }
+
+    /// Whether it knows anybody.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.tables.v4.good().next().is_some() || self.tables.v6.good().next().is_some()
     }
 
     /// Looks up peers of a torrent that are no seeds.
