@@ -112,7 +112,7 @@ impl RedbStore {
     pub fn open(path: impl AsRef<Path>, limits: StoreLimits, now: Instant, unix: Duration) -> Result<Self, RedbError> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-        let database = builder.create(path)?;
+        let database = builder.create(path).map_err(|error| Failure::from(error).0)?;
         // Whatever is as old as this has expired.
         let ahead = limits.peer_lifetime.max(limits.item_lifetime).min(MAX_LIFETIME);
         let at = now.checked_add(ahead).unwrap_or(now);
@@ -130,7 +130,7 @@ impl RedbStore {
             limits,
             report: Arc::default(),
         };
-        store.load()?;
+        store.load().map_err(|failure| failure.0)?;
         Ok(store)
     }
 
@@ -145,7 +145,7 @@ impl RedbStore {
     /// # Errors
     /// If the disk is full or broken. What could not be written is tried again with the next commit.
     pub fn commit(&mut self) -> Result<(), RedbError> {
-        let outcome = self.write();
+        let outcome = self.write().map_err(|failure| failure.0);
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         match &outcome {
             Ok(false) => {}
@@ -166,7 +166,7 @@ impl RedbStore {
         now.checked_add(self.ahead).unwrap_or(now)
     }
 
-    fn load(&mut self) -> Result<(), RedbError> {
+    fn load(&mut self) -> Result<(), Failure> {
         let begin = self.database.begin_write()?;
         {
             let mut meta = begin.open_table(META)?;
@@ -174,7 +174,7 @@ impl RedbStore {
             match version {
                 None => drop(meta.insert("version", VERSION)?),
                 Some(VERSION) => {}
-                Some(other) => return Err(RedbError::Version(other)),
+                Some(other) => return Err(Failure(RedbError::Version(other))),
             }
             begin.open_table(TORRENTS)?;
             begin.open_table(ITEMS)?;
@@ -184,7 +184,7 @@ impl RedbStore {
         for entry in read.open_table(TORRENTS)?.iter()? {
             let (key, row) = entry?;
             let key = Id::new(key.value());
-            let damaged = RedbError::Row { table: "torrents", key };
+            let damaged = Failure(RedbError::Row { table: "torrents", key });
             let torrent = read_torrent(key, row.value(), self.epoch).ok_or(damaged)?;
             self.written_torrents.insert(key, torrent.peers.len());
             self.memory.restore_torrent(torrent);
@@ -192,7 +192,8 @@ impl RedbStore {
         for entry in read.open_table(ITEMS)?.iter()? {
             let (key, row) = entry?;
             let key = Id::new(key.value());
-            let stored = read_item(key, row.value(), self.epoch).ok_or(RedbError::Row { table: "items", key })?;
+            let stored =
+                read_item(key, row.value(), self.epoch).ok_or(Failure(RedbError::Row { table: "items", key }))?;
             self.written_items.insert(key);
             self.memory.restore_item(stored);
         }
@@ -201,7 +202,7 @@ impl RedbStore {
     }
 
     /// Brings the file to what is in memory, in one transaction. Returns whether there was anything to do.
-    fn write(&mut self) -> Result<bool, RedbError> {
+    fn write(&mut self) -> Result<bool, Failure> {
         let torrents: BTreeMap<Id, _> = self.memory.torrents.values().map(|it| (it.info_hash, it)).collect();
         let items: BTreeMap<Id, _> = self.memory.items.values().map(|it| (it.item.target(), it)).collect();
         let gone_torrents: Vec<Id> =
@@ -336,15 +337,18 @@ fn with_sources(error: &RedbError) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
+/// An error on its way out. The database's own errors turn into it, so that they are no part of what is public.
+struct Failure(RedbError);
+
 macro_rules! from_redb {
     ($($error:ty),*) => {
-        $(impl From<$error> for RedbError {
+        $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                match redb::Error::from(error) {
-                    redb::Error::DatabaseAlreadyOpen => Self::InUse,
-                    redb::Error::Io(error) => Self::from_io(error),
-                    other => Self::Damaged(Box::new(other)),
-                }
+                Self(match redb::Error::from(error) {
+                    redb::Error::DatabaseAlreadyOpen => RedbError::InUse,
+                    redb::Error::Io(error) => RedbError::from_io(error),
+                    other => RedbError::Damaged(Box::new(other)),
+                })
             }
         })*
     };
