@@ -47,13 +47,21 @@ pub struct Transmit {
     pub destination: SocketAddr,
     /// Bytes of the datagram, which were appended to the buffer.
     pub size: usize,
+    /// The local address that it has to leave from, where the protocol has several. `None` leaves that to the driver.
+    pub source: Option<SocketAddr>,
 }
 
 impl Transmit {
     /// A datagram of `size` bytes to `destination`.
     #[must_use]
     pub const fn new(destination: SocketAddr, size: usize) -> Self {
-        Self { destination, size }
+        Self { destination, size, source: None }
+    }
+
+    /// The same datagram from a particular local address.
+    #[must_use]
+    pub const fn with_source(self, source: SocketAddr) -> Self {
+        Self { source: Some(source), ..self }
     }
 }
 

@@ -61,7 +61,14 @@ impl Node {
         Self::with_id(Id::random(&mut seed.derive("id").rng()), config.into(), store, seed, now)
     }
 
-    fn with_id(id: Id, config: Arc<Config>, store: Box<dyn RecordStore>, seed: &Seed, now: Instant) -> Self {
+    pub(crate) fn with_id(
+        id: Id,
+        config: Arc<Config>,
+        mut store: Box<dyn RecordStore>,
+        seed: &Seed,
+        now: Instant,
+    ) -> Self {
+        store.handle_id(id);
         let mut rng = seed.derive("node").rng();
         let limits = limits(&config);
         Self {
@@ -88,9 +95,23 @@ impl Node {
         now: Instant,
     ) -> Result<Self, StateError> {
         let config = config.into();
+        let store = Box::new(MemoryStore::new(State::read(state)?.id, config.store));
+        Self::restore_with_store(config, state, store, seed, now)
+    }
+
+    /// As [`restore`](Self::restore), and keeps records elsewhere, perhaps in a store that has those of the earlier run.
+    ///
+    /// # Errors
+    /// If the bytes are no state of a node.
+    pub fn restore_with_store(
+        config: impl Into<Arc<Config>>,
+        state: &[u8],
+        store: Box<dyn RecordStore>,
+        seed: &Seed,
+        now: Instant,
+    ) -> Result<Self, StateError> {
         let state = State::read(state)?;
-        let store = MemoryStore::new(state.id, config.store);
-        let mut node = Self::with_id(state.id, config, Box::new(store), seed, now);
+        let mut node = Self::with_id(state.id, config.into(), store, seed, now);
         node.tables.v6 = Table::new(state.id6, limits(&node.config), now);
         node.upkeep.add_known(&state.nodes);
         node.refresh(now);
@@ -109,7 +130,8 @@ impl Node {
         self.refresh(now);
     }
 
-    /// Adds a node that may be there, such as a peer's `port` message tells of (BEP 5).
+    /// Adds a node that may be there, such as a peer's `port` message tells of (BEP 5). Once the first one has answered, the node joins the
+    /// network through it.
     pub fn add_node(&mut self, now: Instant, address: SocketAddr) {
         if is_contactable(address) && !self.queries.is_asked(address) {
             self.ping(now, address);
@@ -124,6 +146,26 @@ impl Node {
     /// Looks up the peers of a torrent, and announces a peer if there is an announcement.
     pub fn get_peers(&mut self, now: Instant, info_hash: Id, announce: Option<Announcement>) -> OpId {
         self.begin(now, info_hash, Kind::GetPeers { scrape: false, no_seed: false, announce })
+    }
+
+    /// As [`get_peers`](Self::get_peers), beginning with nodes that another search has found to be near.
+    pub(crate) fn announce_among(
+        &mut self,
+        now: Instant,
+        info_hash: Id,
+        announcement: Announcement,
+        near: &[(Id, SocketAddr)],
+    ) -> OpId {
+        let kind = Kind::GetPeers { scrape: false, no_seed: false, announce: Some(announcement) };
+        let op = self.searches.begin(now, info_hash, kind);
+        self.searches.add_candidates(op, near);
+        self.advance(now);
+        op
+    }
+
+    /// Whether it knows anybody.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.tables.v4.good().next().is_some() || self.tables.v6.good().next().is_some()
     }
 
     /// Looks up peers of a torrent that are no seeds.
@@ -286,7 +328,13 @@ impl Node {
             self.handle_external(now, address);
         }
         match transaction.purpose {
-            Purpose::Probe => self.handle_told(now, reply),
+            Purpose::Probe => {
+                self.handle_told(now, reply);
+                // Somebody has brought us a node, and the network may be behind it.
+                if self.upkeep.wants_join() && self.tables.knows(reply.id, from) {
+                    self.refresh(now);
+                }
+            }
             Purpose::Search(op) => self.searches.handle_found(now, &self.config, op, from, reply),
             Purpose::Store(op) => self.searches.handle_stored(op, Ok(())),
         }
@@ -343,6 +391,9 @@ impl Node {
             change::<V4>(self, now, id);
         } else {
             change::<V6>(self, now, id);
+        }
+        if address.is_ipv4() || !self.config.v4 {
+            self.server.store().handle_id(id);
         }
         self.refresh(now);
     }

@@ -16,6 +16,8 @@ pub(crate) struct Operation {
     pub(crate) op: OpId,
     pub(crate) target: Id,
     pub(crate) kind: Kind,
+    /// Nodes to begin with, beside those of the tables.
+    pub(crate) candidates: Box<[(Id, SocketAddr)]>,
     pub(crate) lookups: Lookups,
     pub(crate) started: Instant,
     pub(crate) stats: OpStats,
@@ -131,7 +133,8 @@ impl Operation {
     pub(crate) fn new(op: OpId, target: Id, kind: Kind, lookups: Lookups, now: Instant) -> Self {
         let scrape = matches!(kind, Kind::GetPeers { scrape: true, .. }).then(Box::default);
         let stats = OpStats::default();
-        Self { op, target, kind, lookups, started: now, stats, storing: None, scrape, newest: None }
+        let candidates = Box::default();
+        Self { op, target, kind, candidates, lookups, started: now, stats, storing: None, scrape, newest: None }
     }
 
     /// Something was found.

@@ -57,6 +57,13 @@ impl Searches {
         op
     }
 
+    /// Gives an operation that has not begun nodes to begin with.
+    pub(crate) fn add_candidates(&mut self, op: OpId, candidates: &[(Id, SocketAddr)]) {
+        if let Some(operation) = self.waiting.iter_mut().find(|it| it.op == op) {
+            operation.candidates = candidates.into();
+        }
+    }
+
     /// Ends an operation.
     pub(crate) fn cancel(&mut self, now: Instant, op: OpId) {
         let under_way = self.under_way.iter().position(|it| it.op == op).map(|at| self.under_way.swap_remove(at));
@@ -268,6 +275,12 @@ fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables,
     for node in table.closest(operation.target, config.closest.max(K)) {
         lookup.add(node.id, node.endpoint, Source::TABLE);
         known = known.saturating_add(1);
+    }
+    for (id, address) in &operation.candidates {
+        if let Some(endpoint) = E::new(*address) {
+            lookup.add(*id, endpoint, 1);
+            known = known.saturating_add(1);
+        }
     }
     if known < K {
         roots.iter().filter_map(|root| E::new(*root)).for_each(|root| lookup.add_root(root));

@@ -2,8 +2,14 @@
 
 pub mod contract;
 mod memory;
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(feature = "redb")]
+mod row;
 
 pub use memory::{MemoryStore, StoreLimits};
+#[cfg(feature = "redb")]
+pub use redb::{RedbError, RedbReport, RedbStore};
 
 use crate::filter::Filter;
 use crate::id::Id;
@@ -45,8 +51,12 @@ pub trait RecordStore: Send {
     /// the sample stays the same.
     fn sample(&mut self, now: Instant, count: usize, rng: &mut Rng, out: &mut Vec<Id>) -> SampleInfo;
 
-    /// Drops what nobody has renewed for long.
+    /// Drops what nobody has renewed for long. The node calls it once a minute.
     fn expire(&mut self, now: Instant);
+
+    /// The node has this id from now on. Stores that keep what is near have to know it; it is told before anything else, and again when the
+    /// node takes another id (BEP 42).
+    fn handle_id(&mut self, _own: Id) {}
 
     /// What there is.
     fn usage(&self) -> StoreUsage;

@@ -96,6 +96,11 @@ impl Upkeep {
         !self.is_refreshing && self.next_refresh <= now
     }
 
+    /// Whether the node has not found the network yet, and is not looking for it.
+    pub(crate) fn wants_join(&self) -> bool {
+        !self.is_joined && !self.is_refreshing
+    }
+
     /// Whether a node has to be probed now; the next time is a while later.
     pub(crate) fn take_probe(&mut self, now: Instant) -> bool {
         let is_due = self.next_probe <= now;

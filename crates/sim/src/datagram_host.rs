@@ -7,8 +7,7 @@ use std::time::Instant;
 use unchoke_core::{DatagramProtocol, Path};
 
 /// A host that runs one [`DatagramProtocol`] on all of its addresses. The events are those of the protocol. What it sends leaves from
-/// the first address of the destination's family, as the protocol does not say which; for several sockets of one family write a
-/// [`Host`] that has a protocol for each, and [`Net::send_from`].
+/// the address that the protocol names, or, if it names none, from the first one of the destination's family.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DatagramHost<P> {
@@ -49,7 +48,10 @@ impl<P: DatagramProtocol> Host for DatagramHost<P> {
         let mut buffer = net.take_scratch();
         while let Some(transmit) = self.protocol.poll_transmit(now, &mut buffer) {
             let begin = buffer.len().saturating_sub(transmit.size);
-            net.send(transmit.destination, &buffer[begin..]);
+            match transmit.source {
+                Some(source) => net.send_from(source, transmit.destination, &buffer[begin..]),
+                None => net.send(transmit.destination, &buffer[begin..]),
+            }
             buffer.clear();
         }
         net.put_scratch(buffer);

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use unchoke_core::keys::PublicKey;
-use unchoke_dht::{Announcement, Config, DhtEvent, Health, Id, Item, Node, OpId, OpStats, Outcome};
+use unchoke_dht::{Announcement, Config, DhtEvent, Health, Id, Item, MultiHomed, OpId, OpStats, Outcome};
 
 /// The wait after no root's name could be looked up; it doubles each time.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -86,9 +86,11 @@ pub enum DhtError {
 }
 
 impl Dht {
-    /// Starts a node on `addresses`, of which there may be one for each family, and joins the network through `roots`, each as `HOST:PORT`.
-    /// It does not wait for that: [`bootstrapped`](Self::bootstrapped) does. Names are looked up again, ever less often, until one is known.
-    /// Call it within a tokio runtime.
+    /// Starts a node on `addresses` and joins the network through `roots`, each as `HOST:PORT`. With several addresses of one family there is
+    /// a node for each, and announces go out from all of them ([`MultiHomed`]). While it runs, it is looked every five seconds whether the machine
+    /// has moved to another network or has slept; then the node finds its neighbours anew. It does not wait for the network:
+    /// [`bootstrapped`](Self::bootstrapped) does. Names are looked up again, ever less often, until one is known. Call it within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// If an address cannot be bound.
@@ -209,7 +211,7 @@ impl Dht {
     /// # Errors
     /// If it has ended.
     pub async fn nodes(&self) -> Result<Vec<(Id, SocketAddr)>, DhtError> {
-        self.ask(|node| node.nodes()).await
+        self.ask(|node| node.known()).await
     }
 
     /// About how many nodes the network has, as far as that is known.
@@ -220,13 +222,16 @@ impl Dht {
         self.ask(|node| node.network_size()).await
     }
 
-    async fn ask<T: Send + 'static>(&self, what: impl FnOnce(&Node) -> T + Send + 'static) -> Result<T, DhtError> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&MultiHomed) -> T + Send + 'static,
+    ) -> Result<T, DhtError> {
         let (answer, answered) = oneshot::channel();
         self.work(move |part, _| drop(answer.send(what(&part.node))));
         answered.await.map_err(|_| DhtError::Ended)
     }
 
-    fn begin(&self, begin: impl FnOnce(&mut Node, Instant) -> OpId + Send + 'static) -> DhtOperation {
+    fn begin(&self, begin: impl FnOnce(&mut MultiHomed, Instant) -> OpId + Send + 'static) -> DhtOperation {
         let (sender, events) = mpsc::unbounded_channel();
         let op = Arc::new(OnceLock::new());
         let begun = Arc::clone(&op);
@@ -248,11 +253,9 @@ impl Dht {
 }
 
 /// A node for these sockets.
-pub(crate) fn node(mut config: Config, sockets: &Sockets) -> io::Result<(NodePart, watch::Receiver<bool>)> {
+pub(crate) fn node(config: Config, sockets: &Sockets) -> io::Result<(NodePart, watch::Receiver<bool>)> {
     let locals = sockets.locals();
-    config.v4 &= locals.iter().any(SocketAddr::is_ipv4);
-    config.v6 &= locals.iter().any(SocketAddr::is_ipv6);
-    Ok(NodePart::new(Node::new(config, &entropy()?, Instant::now())))
+    Ok(NodePart::new(MultiHomed::new(&config, &locals, &entropy()?, Instant::now())))
 }
 
 /// An endpoint that has ended drops the work, and with it the channel on which its result is awaited.

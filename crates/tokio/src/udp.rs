@@ -1,10 +1,14 @@
-//! One UDP endpoint: a socket for each address family, and the protocols that share them.
+//! One UDP endpoint: its sockets, as a rule one of each address family, and the protocols that share them.
 
+#[cfg(feature = "dht")]
+mod network;
 #[cfg(feature = "dht")]
 pub(crate) mod node;
 mod sockets;
 mod trackers;
 
+#[cfg(feature = "dht")]
+use network::{LOOK_EVERY, Observation};
 #[cfg(feature = "dht")]
 use node::NodePart;
 pub(crate) use sockets::Sockets;
@@ -12,7 +16,7 @@ use std::io;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use trackers::Trackers;
-use unchoke_core::{DatagramPart, Demux, Path, Transmit};
+use unchoke_core::{DatagramPart, Demux, Transmit};
 use unchoke_tracker::udp::UdpTracker;
 use unchoke_tracker::{AnnounceResponse, TrackerError};
 
@@ -39,6 +43,11 @@ pub(crate) struct Endpoint {
     demux: Demux,
     #[cfg(feature = "dht")]
     node: Option<NodePart>,
+    /// What the system said when the network was last looked at. Without a node nobody needs to know.
+    #[cfg(feature = "dht")]
+    seen: Option<Observation>,
+    /// When to look again.
+    next_look: Option<Instant>,
     trackers: Trackers,
     inbox: mpsc::UnboundedReceiver<Command>,
     /// A datagram that the system had no room for.
@@ -50,7 +59,15 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(sockets: Sockets, #[cfg(feature = "dht")] node: Option<NodePart>) -> (Self, Commands) {
         let (commands, inbox) = mpsc::unbounded_channel();
+        #[cfg(feature = "dht")]
+        let seen = node.as_ref().map(|_| Observation::now());
         let endpoint = Self {
+            #[cfg(feature = "dht")]
+            next_look: seen.map(|_| Instant::now() + LOOK_EVERY),
+            #[cfg(not(feature = "dht"))]
+            next_look: None,
+            #[cfg(feature = "dht")]
+            seen,
             sockets,
             demux: Demux::new(),
             #[cfg(feature = "dht")]
@@ -70,7 +87,7 @@ impl Endpoint {
             self.send();
             self.dispatch();
             let deadline = self.with_parts(|demux, parts| demux.poll_timeout(parts));
-            let blocked = self.unsent.map(|transmit| transmit.destination);
+            let (blocked, next_look) = (self.unsent, self.next_look);
             tokio::select! {
                 command = self.inbox.recv() => match command {
                     Some(command) => self.handle_command(command),
@@ -82,7 +99,30 @@ impl Endpoint {
                     let now = Instant::now();
                     self.with_parts(|demux, parts| demux.handle_timeout(parts, now));
                 }
+                () = sleep_until(next_look) => self.look(),
             }
+        }
+    }
+
+    /// Looks at the network, and tells the protocols if it is another one.
+    #[cfg(feature = "dht")]
+    fn look(&mut self) {
+        self.next_look = Some(Instant::now() + LOOK_EVERY);
+        self.sockets.revive();
+        self.handle_observation(Observation::now());
+    }
+
+    #[cfg(not(feature = "dht"))]
+    fn look(&mut self) {
+        self.next_look = None;
+    }
+
+    #[cfg(feature = "dht")]
+    fn handle_observation(&mut self, seen: Observation) {
+        let is_change = self.seen.replace(seen).is_some_and(|before| seen.is_change_from(before));
+        if is_change {
+            let now = Instant::now();
+            self.with_parts(|demux, parts| demux.handle_network_change(parts, now));
         }
     }
 
@@ -125,7 +165,7 @@ impl Endpoint {
                 }
             };
             let datagram = self.outgoing.get(..transmit.size).unwrap_or_default();
-            match self.sockets.send(datagram, transmit.destination) {
+            match self.sockets.send(datagram, transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.unsent = Some(transmit);
                     return;
@@ -142,9 +182,9 @@ impl Endpoint {
     fn receive(&mut self) {
         let mut incoming = std::mem::take(&mut self.incoming);
         for _ in 0..BATCH {
-            let Some((length, from)) = self.sockets.receive(&mut incoming) else { break };
+            let Some((length, path)) = self.sockets.receive(&mut incoming) else { break };
             let datagram = incoming.get(..length).unwrap_or_default();
-            let (now, path) = (Instant::now(), Path::from_remote(from));
+            let now = Instant::now();
             // What is nobody's, or refused, has been counted where that is of interest.
             let _ = self.with_parts(|demux, parts| demux.handle_input(parts, now, path, datagram));
         }
@@ -187,4 +227,39 @@ pub(crate) async fn announce(endpoint: &Commands, tracker: UdpTracker) -> Result
     let gone = TrackerError::Unreachable;
     endpoint.send(Command::Announce { tracker: Box::new(tracker), answer }).map_err(|_| gone.clone())?;
     answered.await.unwrap_or(Err(gone))
+}
+
+#[cfg(all(test, feature = "dht"))]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use unchoke_dht::Config;
+
+    #[tokio::test]
+    async fn a_node_looks_for_its_neighbours_again_when_the_network_has_changed() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let silent = tokio::net::UdpSocket::bind(local).await.unwrap();
+        let sockets = Sockets::bind(&[local]).unwrap();
+        let (mut node, _) = crate::dht::node(Config::default(), &sockets).unwrap();
+        node.node.bootstrap(Instant::now(), &[silent.local_addr().unwrap()]);
+        let (mut endpoint, _commands) = Endpoint::new(sockets, Some(node));
+        let start = Observation::now();
+        let operations = |endpoint: &Endpoint| endpoint.node.as_ref().unwrap().node.health().operations;
+        let mut look = async |at, address| {
+            endpoint.handle_observation(network::tests::seen(start, at, at, Some(address)));
+            endpoint.send();
+            // A new socket has to be asked first whether it has room.
+            if endpoint.unsent.is_some() {
+                endpoint.sockets.writable(endpoint.unsent).await;
+                endpoint.send();
+            }
+            operations(&endpoint)
+        };
+        // The first one may be another address than the machine has.
+        let first = look(0, 1).await;
+        assert_eq!(look(5, 1).await, first);
+        silent.recv_from(&mut [0; 2000]).await.unwrap();
+        assert_eq!(look(10, 2).await, first + 1);
+        silent.recv_from(&mut [0; 2000]).await.unwrap();
+    }
 }

@@ -194,7 +194,7 @@ fn a_search_ends_at_the_nearest_nodes() {
 
 #[test]
 fn items_are_stored_and_found_and_newer_ones_win() {
-    let mut net = Net::joined(2, 40);
+    let mut net = Net::joined(4, 40);
     let key = SecretKey::from_bytes(&[5; 32]);
     let long = format!("900:{}", "x".repeat(900));
     let values: [&[u8]; 2] = [b"5:hello", long.as_bytes()];
@@ -315,6 +315,19 @@ fn nobody_in_reach_is_said_and_tried_again() {
     net.run(Duration::from_secs(120));
     assert!(net.nodes[lonely].health().nodes_v4 == 1 && net.events[lonely].contains(&DhtEvent::Bootstrapped));
     assert!(net.nodes[other].health().is_reachable && !net.nodes[lonely].health().is_reachable);
+}
+
+#[test]
+fn a_node_without_roots_joins_through_the_first_one_that_it_is_told_of() {
+    let mut net = Net::joined(9, 40);
+    let late = net.add(Config::default(), &[v4(40)]);
+    net.run(Duration::from_secs(60));
+    assert_eq!((net.nodes[late].health().nodes_v4, net.nodes[late].health().queries_out), (0, 0));
+    let now = net.now;
+    net.nodes[late].add_node(now, v4(7));
+    net.run(Duration::from_secs(5));
+    assert!(net.nodes[late].health().nodes_v4 >= 8, "{:?}", net.nodes[late].health());
+    assert!(net.events[late].contains(&DhtEvent::Bootstrapped));
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub struct MemoryStore {
     own: Id,
     limits: StoreLimits,
     /// By their distance from `own`.
-    torrents: BTreeMap<Distance, Torrent>,
-    items: BTreeMap<Distance, Stored>,
+    pub(super) torrents: BTreeMap<Distance, Torrent>,
+    pub(super) items: BTreeMap<Distance, Stored>,
     /// Peers of all torrents.
     peers: usize,
     /// Torrents and items by who brought them first.
@@ -61,25 +61,25 @@ pub struct MemoryStore {
     sampled: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Torrent {
-    info_hash: Id,
-    source: IpAddr,
-    peers: Vec<Peer>,
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Torrent {
+    pub(super) info_hash: Id,
+    pub(super) source: IpAddr,
+    pub(super) peers: Vec<Peer>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    address: SocketAddr,
-    seed: bool,
-    announced: Instant,
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) seed: bool,
+    pub(super) announced: Instant,
 }
 
-#[derive(Debug)]
-struct Stored {
-    item: Item,
-    source: IpAddr,
-    put: Instant,
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Stored {
+    pub(super) item: Item,
+    pub(super) source: IpAddr,
+    pub(super) put: Instant,
 }
 
 /// Info-hashes of a sample, of which some ask for fewer.
@@ -141,15 +141,45 @@ impl MemoryStore {
         Ok(())
     }
 
+    /// Takes in a torrent of an earlier run, as far as the limits allow.
+    #[cfg(feature = "redb")]
+    pub(super) fn restore_torrent(&mut self, mut torrent: Torrent) {
+        let distance = self.own.distance(torrent.info_hash);
+        torrent.peers.sort_unstable_by_key(|peer| std::cmp::Reverse(peer.announced));
+        torrent.peers.truncate(self.limits.peers);
+        if torrent.peers.is_empty() || !self.may_bring(torrent.source) || self.make_room(distance).is_err() {
+            return;
+        }
+        self.brought(torrent.source);
+        self.peers = self.peers.saturating_add(torrent.peers.len());
+        self.torrents.insert(distance, torrent);
+        while self.peers > self.limits.all_peers.max(1) {
+            self.drop_peer();
+        }
+    }
+
+    /// Takes in an item of an earlier run, if the limits allow.
+    #[cfg(feature = "redb")]
+    pub(super) fn restore_item(&mut self, stored: Stored) {
+        let put = stored.put;
+        // There is none to be compared with, so whether there is room decides.
+        let _ = self.put(put, &stored.item, None, stored.source);
+    }
+
     /// Makes room for a peer by dropping the oldest of the torrent that has most.
     fn make_room_for_peer(&mut self) {
         while self.peers >= self.limits.all_peers.max(1) {
-            let largest = self.torrents.values_mut().map(|torrent| &mut torrent.peers).max_by_key(|peers| peers.len());
-            let Some(peers) = largest else { return };
-            let oldest = peers.iter().enumerate().min_by_key(|(_, peer)| peer.announced).map(|(at, _)| at);
-            let Some(oldest) = oldest else { return };
+            self.drop_peer();
+        }
+    }
+
+    /// Drops the oldest peer of the torrent that has most.
+    fn drop_peer(&mut self) {
+        self.peers = self.peers.saturating_sub(1);
+        let largest = self.torrents.values_mut().map(|torrent| &mut torrent.peers).max_by_key(|peers| peers.len());
+        let Some(peers) = largest else { return };
+        if let Some((oldest, _)) = peers.iter().enumerate().min_by_key(|(_, peer)| peer.announced) {
             peers.swap_remove(oldest);
-            self.peers = self.peers.saturating_sub(1);
         }
     }
 }
@@ -308,6 +338,16 @@ impl RecordStore for MemoryStore {
         });
         self.peers = peers;
         gone.into_iter().for_each(|source| self.gone(source));
+    }
+
+    fn handle_id(&mut self, own: Id) {
+        if own != self.own {
+            self.own = own;
+            let torrents = std::mem::take(&mut self.torrents).into_values();
+            self.torrents = torrents.map(|it| (own.distance(it.info_hash), it)).collect();
+            let items = std::mem::take(&mut self.items).into_values();
+            self.items = items.map(|it| (own.distance(it.item.target()), it)).collect();
+        }
     }
 
     fn usage(&self) -> StoreUsage {

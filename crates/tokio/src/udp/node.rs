@@ -1,17 +1,17 @@
-//! The node of the DHT in an endpoint, and who waits for what it finds.
+//! The node of the DHT in an endpoint, or one for each address, and who waits for what it finds.
 
 use std::collections::HashMap;
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use unchoke_core::{DatagramPart, DatagramProtocol as _};
-use unchoke_dht::{DhtEvent, Node, OpId};
+use unchoke_dht::{DhtEvent, MultiHomed, OpId};
 
 /// Something to be done with the node, between datagrams.
 pub(crate) type Work = Box<dyn FnOnce(&mut NodePart, Instant) + Send>;
 
 /// A node and the operations that somebody waits for.
 pub(crate) struct NodePart {
-    pub(crate) node: Node,
+    pub(crate) node: MultiHomed,
     running: HashMap<OpId, mpsc::UnboundedSender<DhtEvent>>,
     bootstrapped: watch::Sender<bool>,
     /// Roots are being looked up for the first time, so many times over.
@@ -21,7 +21,7 @@ pub(crate) struct NodePart {
 }
 
 impl NodePart {
-    pub(crate) fn new(node: Node) -> (Self, watch::Receiver<bool>) {
+    pub(crate) fn new(node: MultiHomed) -> (Self, watch::Receiver<bool>) {
         let (bootstrapped, is_bootstrapped) = watch::channel(false);
         (Self { node, running: HashMap::new(), bootstrapped, lookups: 0, held: Vec::new() }, is_bootstrapped)
     }

@@ -162,12 +162,28 @@ async fn a_private_torrent_is_not_told_to_the_dht() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_address_that_was_bound_is_announced() {
+    let nodes = network(10).await;
+    let addresses = [101, 102, 103].map(|last| SocketAddr::from(([127, 0, 7, last], 0)));
+    let host = Dht::bind(Config::default(), &addresses, nodes.iter().map(root)).await.unwrap();
+    within(host.bootstrapped()).await.unwrap();
+    let torrent = Id::new([7; 20]);
+    let announced = within(host.announce(torrent, Announcement::implied_port()).finish()).await.unwrap();
+    assert!(stored(&announced.outcome) >= 20, "{announced:?}");
+    let mut found = within(nodes[1].get_peers(torrent).finish()).await.unwrap().peers;
+    found.sort_unstable();
+    assert_eq!(found, host.local_addrs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_bring_one_another_into_the_dht() {
+    let nodes = network(5).await;
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let metainfo = content(from.path());
-    // Neither knows a node to begin with.
-    let client = || Client::builder().listen(local()).dht(Config::default(), None::<String>);
-    let (seed, leech) = (client().build().await.unwrap(), client().build().await.unwrap());
+    // One has joined, the other does not know a node to begin with.
+    let client = |roots: Option<String>| Client::builder().listen(local()).dht(Config::default(), roots);
+    let (seed, leech) = (client(Some(root(&nodes[0]))).build().await.unwrap(), client(None).build().await.unwrap());
+    within(seed.dht().unwrap().bootstrapped()).await.unwrap();
     let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::read_only(from.path()));
     within(seed.add(torrent).await.unwrap().completed()).await.unwrap();
     let torrent = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(seed.local_addr());
@@ -181,6 +197,14 @@ async fn peers_bring_one_another_into_the_dht() {
         })
         .await;
     }
+    // Through its peer's node the other one has found the rest of the network.
+    within(leech.dht().unwrap().bootstrapped()).await.unwrap();
+    within(async {
+        while leech.dht().unwrap().nodes().await.unwrap().len() < 4 {
+            tokio::time::sleep(SOON).await;
+        }
+    })
+    .await;
 }
 
 /// The next of these events that the feed tells of.
