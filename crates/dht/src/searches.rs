@@ -278,7 +278,7 @@ fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables,
     }
     for (id, address) in &operation.candidates {
         if let Some(endpoint) = E::new(*address) {
-            lookup.add(*id, endpoint, 1);
+            lookup.add(*id, endpoint, Source::TABLE);
             known = known.saturating_add(1);
         }
     }
