@@ -22,6 +22,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const WINDOW: u32 = 64;
 /// Silence after which those under way are taken for lost.
 const LOST: Duration = Duration::from_millis(100);
+/// The wait for answers while there are none.
+const NAP: Duration = Duration::from_micros(50);
 /// Nodes in a bucket, and in a reply.
 const BUCKET: usize = 8;
 /// The length of a node in a reply: its id, address and port.
@@ -151,23 +153,33 @@ impl Fake {
         let own = id(self.ask_id(to)?, self.number);
         let mut rng = Seed::new([7; 32]).rng();
         let (mut flood, end) = (Flood::default(), Instant::now() + time);
-        (0..WINDOW).for_each(|_| self.send(&mut flood, to, &own, &mut rng));
+        let mut send = |fake: &Self, flood: &mut Flood, count: u32| {
+            (0..count).for_each(|_| fake.send(flood, to, &own, &mut rng));
+        };
+        self.socket.set_nonblocking(true)?;
+        send(self, &mut flood, WINDOW);
         let mut last = Instant::now();
         while Instant::now() < end {
-            if let Some((bytes, nodes)) = self.take() {
-                last = Instant::now();
+            let before = flood.replies;
+            while let Some((bytes, nodes)) = self.take() {
                 flood.replies += 1;
                 flood.bytes += bytes as u64;
                 flood.nodes += nodes as u64;
-                self.send(&mut flood, to, &own, &mut rng);
+            }
+            let came = u32::try_from(flood.replies - before).unwrap_or(WINDOW);
+            if came > 0 {
+                last = Instant::now();
+                send(self, &mut flood, came);
             } else if last.elapsed() > LOST {
                 last = Instant::now();
-                (0..WINDOW).for_each(|_| self.send(&mut flood, to, &own, &mut rng));
+                send(self, &mut flood, WINDOW);
+            } else {
+                // One processor is left to who answers.
+                std::thread::sleep(NAP);
             }
         }
         // What is still under way must not count for the next one.
         std::thread::sleep(LOST);
-        self.socket.set_nonblocking(true)?;
         while self.socket.recv_from(&mut self.buffer).is_ok() {}
         self.socket.set_nonblocking(false)?;
         Ok(flood)
