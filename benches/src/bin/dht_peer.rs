@@ -19,11 +19,17 @@ use std::error::Error;
 use std::io::BufRead as _;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What a command asks of a node. Each waits until it is done.
 trait Peer {
+    /// The next command.
+    fn wait(&self, lines: &mut UnboundedReceiver<String>) -> Option<String> {
+        lines.blocking_recv()
+    }
+
     /// Calls `found` with the number of peers that each answer has.
     fn peers(&self, info_hash: [u8; 20], found: &mut dyn FnMut(usize)) -> Outcome<()>;
     fn announce(&self, info_hash: [u8; 20], port: u16) -> Outcome<()>;
@@ -52,8 +58,15 @@ fn main() -> Outcome<()> {
         ),
     };
     println!("{}", json!({ "listen": listen.parse::<SocketAddrV4>()? }));
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some(line) = peer.wait(&mut lines) {
         let answer = answer(peer.as_ref(), &line.split(' ').collect::<Vec<_>>());
         println!("{}", answer.unwrap_or_else(|error| json!({ "error": error.to_string() })));
     }

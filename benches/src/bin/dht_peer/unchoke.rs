@@ -4,7 +4,8 @@ use crate::{Outcome, Peer};
 use serde_json::json;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::UnboundedReceiver;
 use unchoke_bencode::DecodeLimits;
 use unchoke_core::Seed;
 use unchoke_core::keys::{PublicKey, SecretKey};
@@ -39,6 +40,11 @@ impl Ours {
 }
 
 impl Peer for Ours {
+    fn wait(&self, lines: &mut UnboundedReceiver<String>) -> Option<String> {
+        // The node runs meanwhile.
+        self.runtime.block_on(lines.recv())
+    }
+
     fn peers(&self, info_hash: [u8; 20], found: &mut dyn FnMut(usize)) -> Outcome<()> {
         self.runtime.block_on(async {
             let mut search = self.dht.get_peers(Id::new(info_hash));
@@ -119,5 +125,6 @@ fn content(encoded: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn runtime() -> Outcome<Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    // One thread: a node is one state machine, and nothing else is to be done.
+    Ok(Builder::new_current_thread().enable_all().build()?)
 }
