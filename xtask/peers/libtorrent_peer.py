@@ -1,6 +1,6 @@
-"""A libtorrent 2.x peer: TCP only; no DHT, LSD, UPnP or NAT-PMP.
+"""A libtorrent 2.x peer: TCP only; no LSD, UPnP or NAT-PMP, and no DHT unless a node of it is named.
 
-usage: libtorrent_peer.py seed|leech TORRENT|MAGNET DIR IP:PORT [--trust] [PEER_IP:PORT]...
+usage: libtorrent_peer.py seed|leech TORRENT|MAGNET DIR IP:PORT [--trust] [--dht=NODE_IP:PORT]... [PEER_IP:PORT]...
 
 Prints "ready" when it listens. A seed checks its data first and runs until it is ended; with --trust it takes the
 data for verified. A leech ends when it has everything.
@@ -13,12 +13,20 @@ import libtorrent as lt
 
 mode, source, folder, listen = sys.argv[1:5]
 trust = "--trust" in sys.argv[5:]
-peers = [peer for peer in sys.argv[5:] if peer != "--trust"]
+nodes = [node.removeprefix("--dht=") for node in sys.argv[5:] if node.startswith("--dht=")]
+peers = [peer for peer in sys.argv[5:] if not peer.startswith("--")]
+
+
+def split(address):
+    host, port = address.rsplit(":", 1)
+    return host, int(port)
+
 
 session = lt.session({
     "listen_interfaces": listen,
     "outgoing_interfaces": listen.rsplit(":", 1)[0],
-    "enable_dht": False,
+    "enable_dht": bool(nodes),
+    "dht_bootstrap_nodes": "",
     "enable_lsd": False,
     "enable_upnp": False,
     "enable_natpmp": False,
@@ -26,6 +34,8 @@ session = lt.session({
     "enable_outgoing_utp": False,
     "alert_mask": lt.alert.category_t.error_notification,
 })
+for node in nodes:
+    session.add_dht_node(split(node))
 if source.startswith("magnet:"):
     parameters = lt.parse_magnet_uri(source)
 else:
@@ -42,14 +52,18 @@ if trust:
     parameters.flags |= lt.torrent_flags.seed_mode
 handle = session.add_torrent(parameters)
 for peer in peers:
-    host, port = peer.rsplit(":", 1)
-    handle.connect_peer((host, int(port)))
+    handle.connect_peer(split(peer))
 while mode == "seed" and not handle.status().is_seeding:
     time.sleep(0.02)
 print("ready", flush=True)
+asked = 0.0
 while mode == "seed" or not handle.status().is_seeding:
     for alert in session.pop_alerts():
         print(alert, file=sys.stderr, flush=True)
+    # By itself it asks as soon as it has one node, and then not for a quarter of an hour.
+    if nodes and time.monotonic() - asked > 2:
+        asked = time.monotonic()
+        handle.force_dht_announce()
     time.sleep(0.02)
 # Ending the session waits for the disk.
 session.remove_torrent(handle)

@@ -41,6 +41,14 @@ impl Lab {
         Ok(())
     }
 
+    /// Builds the nodes of `unchoke-benches`, ours and those of `mainline`.
+    pub(crate) fn prepare_nodes(&self) -> Outcome {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--release", "--quiet", "-p", "unchoke-benches", "--features", "dht-peers"]);
+        run(command.args(["--bin", "dht_peer", "--bin", "dht_load"])).map(drop)
+    }
+
     /// This program with these arguments, in a network of its own, where it is to call [`raise`].
     pub(crate) fn inside(arguments: &[String]) -> Outcome<Command> {
         let mut command = Command::new("unshare");
@@ -61,8 +69,23 @@ impl Lab {
             return Ok(None);
         }
         self.prepare(needed)?;
+        Self::again(arguments).map(Some)
+    }
+
+    /// The same with only the nodes of the DHT built.
+    pub(crate) fn enter_with_nodes(&self, arguments: &[String]) -> Outcome<Option<ExitCode>> {
+        if is_inside(arguments) {
+            raise()?;
+            return Ok(None);
+        }
+        self.require(&[])?;
+        self.prepare_nodes()?;
+        Self::again(arguments).map(Some)
+    }
+
+    fn again(arguments: &[String]) -> Outcome<ExitCode> {
         let status = Self::inside(arguments)?.status()?;
-        Ok(Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Fails with all that is missing and the commands that install it.
@@ -93,6 +116,11 @@ impl Lab {
         Command::new(self.target.join("release/examples").join(name))
     }
 
+    /// One of the programs of `unchoke-benches`.
+    pub(crate) fn bench(&self, name: &str) -> Command {
+        Command::new(self.target.join("release").join(name))
+    }
+
     /// One of the scripts in `xtask/peers`.
     pub(crate) fn script(&self, name: &str) -> Command {
         let mut command = Command::new(self.python());
@@ -111,9 +139,10 @@ pub(crate) fn is_inside(arguments: &[String]) -> bool {
     arguments.iter().any(|it| it == INSIDE)
 }
 
-/// Gives the network its addresses, 10.77.0.1 to 10.77.0.9.
+/// Gives the network its addresses, 10.77.0.1 to 10.77.0.9; whatever else begins with 10.77 can be bound, too.
 pub(crate) fn raise() -> Outcome {
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    run(Command::new("ip").args(["route", "add", "local", "10.77.0.0/16", "dev", "lo"]))?;
     for host in 1..=9 {
         run(Command::new("ip").args(["addr", "add", &format!("10.77.0.{host}/32"), "dev", "lo"]))?;
     }

@@ -11,8 +11,11 @@ use crate::workspace::Workspace;
 mod api;
 mod bench_bencode;
 mod bench_create;
+mod bench_dht;
 mod bench_peers;
+mod crawl;
 mod dht_model;
+mod dialog;
 mod fuzz;
 mod interop;
 mod lab;
@@ -56,7 +59,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "api" => return api::api(&arguments),
         "bench-bencode" => return bench_bencode::bench_bencode(),
         "bench-create" => return bench_create::bench_create(&arguments),
+        "bench-dht" => return bench_dht::bench_dht(&arguments),
         "bench-peers" => return bench_peers::bench_peers(&arguments),
+        "crawl" => return crawl::crawl(&arguments),
         "dht-model" => return dht_model::dht_model(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
         "mutants" => return mutants::mutants(&arguments),
@@ -64,7 +69,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | dht-model | bench-peers | bench-create | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | crawl | dht-model | bench-dht | bench-peers | bench-create | bench-bencode".into()
             );
         }
     };

@@ -1,6 +1,7 @@
 //! A Transmission daemon and how it is spoken to.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +18,24 @@ pub(crate) const PROGRAMS: [Needed; 2] = [
 /// Starts a daemon with a configuration of its own in `folder` and waits until it takes commands.
 pub(crate) fn start(listen: SocketAddrV4, folder: &Path, data: &Path, log: &Path) -> Outcome<Running> {
     let mut daemon = Running::start(&mut command(listen, folder, data), log)?;
+    answers(&mut daemon)?;
+    Ok(daemon)
+}
+
+/// The same with its DHT on, which begins with these nodes. It tells in its log what it finds.
+pub(crate) fn start_with_dht(
+    listen: SocketAddrV4,
+    folder: &Path,
+    data: &Path,
+    nodes: &[String],
+    log: &Path,
+) -> Outcome<Running> {
+    let config = folder.join("config");
+    fs::create_dir_all(&config)?;
+    let lines = nodes.iter().map(|node| format!("{}\n", node.replace(':', " ")));
+    fs::write(config.join("dht.bootstrap"), lines.collect::<String>())?;
+    let mut command = command(listen, folder, data);
+    let mut daemon = Running::start(command.args(["--dht", "--log-debug"]), log)?;
     answers(&mut daemon)?;
     Ok(daemon)
 }

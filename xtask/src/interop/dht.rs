@@ -117,7 +117,7 @@ fn theirs(lab: &Lab, mode: &str) -> Command {
 /// A network of libtorrent's nodes.
 fn network(lab: &Lab, mode: &str, torrent: &str) -> Command {
     let mut command = lab.script("libtorrent_dht.py");
-    command.args([mode, "16", torrent, &PORT.to_string(), VALUE, SEED, PUBLIC, SALT]);
+    command.args([mode, "20", torrent, &PORT.to_string(), VALUE, SEED, PUBLIC, SALT]);
     command
 }
 
@@ -143,7 +143,8 @@ fn finds(command: &mut Command, line: &str) -> Outcome {
     }
 }
 
-fn bytes(hex: &str) -> Outcome<Vec<u8>> {
+/// The bytes that hex digits stand for.
+pub(crate) fn bytes(hex: &str) -> Outcome<Vec<u8>> {
     let pairs = hex.as_bytes().chunks(2);
     pairs.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
 }
