@@ -13,7 +13,7 @@ mod tracker;
 
 pub use bencode::{bencode, bencode_strict};
 pub use codecs::{compact, magnet, metainfo, wire_codec};
-pub use dht::{dht_node, krpc};
+pub use dht::{dht_node, item, krpc};
 pub use layouts::layout;
 pub use paths::path;
 pub use peer::connection;
@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("compact", compact),
     ("connection", connection),
     ("dht_node", dht_node),
+    ("item", item),
     ("krpc", krpc),
     ("layout", layout),
     ("magnet", magnet),

@@ -62,6 +62,7 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
             "questions",
             [framed(1, &get_peers), framed(3, &query(krpc::Method::Ping)), framed(5, &get_peers)].concat(),
         ),
+        ("item", "torrent", [&[4; 1][..], &[0; 8], &[0; 2], b"salt", b"d2:ih20:aaaaaaaaaaaaaaaaaaaae"].concat()),
         ("krpc", "find_node", query(krpc::Method::FindNode { target })),
         ("krpc", "get_peers", get_peers),
         ("krpc", "reply", reply),
