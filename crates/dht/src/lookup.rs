@@ -28,9 +28,11 @@ pub(crate) struct Lookup<E> {
     width: Width,
     /// Those whose id is known, the nearest first.
     candidates: Vec<Candidate<E>>,
-    /// Those of which only the address is known; they are asked when there is nobody else.
+    /// Those of which only the address is known. A few are asked first, so that one alone does not decide whom we know; the rest when there is nobody else.
     roots: Vec<E>,
     roots_asked: Vec<(E, bool)>,
+    /// Those that were asked in all.
+    roots_begun: usize,
     queries: usize,
     /// Candidates that are asked and not slow.
     asked: usize,
@@ -82,10 +84,12 @@ pub(crate) enum State {
 
 /// Candidates that are kept. Farther ones cannot be among the nearest.
 const MAX_CANDIDATES: usize = 96;
+/// Roots that are asked at once.
+const FIRST_ROOTS: usize = 4;
 /// Nodes whose answers are not waited for, if they are not among the nearest eight.
 const STRAGGLERS: usize = 2;
-/// Of the nodes that one node has told of, those that may go into the table.
-const MAX_KEPT: u8 = 2;
+/// Of the nodes that one node has told of in a search, those that may go into the table.
+const MAX_KEPT: u8 = 1;
 /// Candidates of one neighbourhood.
 const MAX_NEIGHBOURS: usize = 2;
 
@@ -98,6 +102,7 @@ impl<E: Endpoint> Lookup<E> {
             candidates: Vec::with_capacity(MAX_CANDIDATES / 3),
             roots: Vec::new(),
             roots_asked: Vec::new(),
+            roots_begun: 0,
             queries: 0,
             asked: 0,
             replied: 0,
@@ -149,6 +154,11 @@ impl<E: Endpoint> Lookup<E> {
             return None;
         }
         let wanted = self.width.closest;
+        if self.roots_begun < FIRST_ROOTS
+            && let Some(root) = self.poll_root()
+        {
+            return Some((None, root));
+        }
         let front = self.candidates.iter_mut().filter(|it| !matches!(it.state, State::Failed | State::Slow));
         let next = front.take(wanted).find(|it| it.state == State::New);
         if let Some(next) = next {
@@ -160,10 +170,15 @@ impl<E: Endpoint> Lookup<E> {
         if self.replied >= wanted || self.under_way() > 0 && !self.candidates.is_empty() {
             return None;
         }
+        self.poll_root().map(|root| (None, root))
+    }
+
+    fn poll_root(&mut self) -> Option<E> {
         let root = self.roots.pop()?;
         self.roots_asked.push((root, false));
+        self.roots_begun = self.roots_begun.saturating_add(1);
         self.queries = self.queries.saturating_add(1);
-        Some((None, root))
+        Some(root)
     }
 
     /// A node has answered. `token` allows to store something there.
@@ -393,15 +408,15 @@ mod tests {
     }
 
     #[test]
-    fn of_those_that_one_node_tells_of_two_may_go_into_the_table() {
+    fn of_those_that_one_node_tells_of_one_may_go_into_the_table() {
         let mut lookup = lookup([100, 101]);
         for teller in [100, 101] {
             let source = lookup.told_by(node(teller).0);
             (1..=4).map(|n| node(n + teller % 2 * 10)).for_each(|(id, endpoint)| lookup.add(id, endpoint, source));
         }
         let kept = |lookup: &mut Lookup<V4>, numbers: [u8; 4]| numbers.map(|number| lookup.may_keep(node(number).0));
-        assert_eq!(kept(&mut lookup, [1, 2, 3, 4]), [true, true, false, false]);
-        assert_eq!(kept(&mut lookup, [11, 12, 13, 14]), [true, true, false, false]);
+        assert_eq!(kept(&mut lookup, [1, 2, 3, 4]), [true, false, false, false]);
+        assert_eq!(kept(&mut lookup, [11, 12, 13, 14]), [true, false, false, false]);
         assert_eq!(kept(&mut lookup, [100, 101, 100, 101]), [true; 4], "the table's own");
     }
 

@@ -74,7 +74,7 @@ const MAX_FAILURES: u8 = 3;
 /// Nodes of a table that is small.
 const SMALL: usize = 32;
 /// With fewer nodes than this a table takes all that answer.
-const FEW: usize = 16;
+const FEW: usize = 8;
 /// Nodes of one neighbourhood in a table.
 const MAX_NEIGHBOURS: usize = 8;
 /// Seconds after which somebody who has asked us may be asked whether it can be reached.

@@ -201,7 +201,7 @@ impl RecordStore for MemoryStore {
             }
             self.make_room(distance)?;
             self.brought(source);
-            self.torrents.insert(distance, Torrent { info_hash, source, peers: Vec::new() });
+            self.torrents.insert(distance, Torrent { info_hash, source, peers: Vec::with_capacity(1) });
         }
         let limit = self.limits.peers;
         let Some(torrent) = self.torrents.get_mut(&distance) else { return Err(NoRoom) };

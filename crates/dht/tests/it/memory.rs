@@ -1,15 +1,14 @@
 //! What a node takes, counted by the allocator: idle in a large network, and under a flood.
 
-#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use crate::others::Others;
 use unchoke_bencode::Tape;
-use unchoke_core::{DatagramProtocol as _, Path, Rng, Seed};
-use unchoke_dht::krpc::{Body, Message, Method, Query, Reply};
+use unchoke_core::{DatagramProtocol as _, Path, Seed};
+use unchoke_dht::krpc::{Body, Message, Method, Query};
 use unchoke_dht::store::PeersWanted;
 use unchoke_dht::{Config, Id, Node};
 
@@ -38,93 +37,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// All nodes of a network but one, which answer as nodes do that know everybody.
-struct Others {
-    /// Sorted.
-    nodes: Vec<(Id, SocketAddr)>,
-    rng: Rng,
-}
-
-impl Others {
-    fn new(count: u32) -> Self {
-        let mut rng = Seed::new([1; 32]).rng();
-        let mut nodes: Vec<(Id, SocketAddr)> = (0..count)
-            .map(|number| {
-                let [_, a, b, c] = number.to_be_bytes();
-                (Id::random(&mut rng), SocketAddr::from(([20 + a, b, c, 1], 6881)))
-            })
-            .collect();
-        nodes.sort_unstable();
-        Self { nodes, rng }
-    }
-
-    /// Eight nodes near a point.
-    fn near(&self, target: Id) -> Vec<u8> {
-        let at = self.nodes.partition_point(|(id, _)| *id < target);
-        let mut near: Vec<_> = self.nodes.iter().skip(at.saturating_sub(32)).take(64).collect();
-        near.sort_unstable_by_key(|(id, _)| id.distance(target));
-        near.iter().take(8).fold(Vec::new(), |mut all, (id, address)| {
-            let SocketAddr::V4(address) = address else { return all };
-            all.extend_from_slice(id.as_bytes());
-            all.extend_from_slice(&address.ip().octets());
-            all.extend_from_slice(&address.port().to_be_bytes());
-            all
-        })
-    }
-
-    /// The answer to a query of the node that is tested.
-    fn answer(&self, to: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
-        let mut tape = Tape::new();
-        let message = Message::read(datagram, &mut tape).unwrap();
-        let Body::Query(query) = &message.body else { return None };
-        let (id, _) = self.nodes.iter().find(|(_, address)| *address == to)?;
-        let nodes = match &query.method {
-            Method::FindNode { target } => Some(self.near(*target)),
-            _ => None,
-        };
-        let mut reply = Reply::new(*id);
-        reply.nodes = nodes.as_deref();
-        let mut bytes = Vec::new();
-        Message::new(message.transaction, Body::Reply(reply)).write(&mut bytes);
-        Some(bytes)
-    }
-
-    /// Runs the node among the others, some of which ask it something each second.
-    fn run(&mut self, node: &mut Node, mut now: Instant, time: Duration, queries_a_second: usize) -> Instant {
-        let end = now + time;
-        let mut buffer = Vec::new();
-        while now < end {
-            for _ in 0..queries_a_second {
-                let (id, from) = *self.rng.choose(&self.nodes).unwrap();
-                let method = Method::FindNode { target: Id::random(&mut self.rng) };
-                let mut query = Vec::new();
-                Message::new(b"aa", Body::Query(Query::new(id, method))).write(&mut query);
-                node.handle_input(now, Path::from_remote(from), &query);
-            }
-            for _ in 0..10 {
-                now += Duration::from_millis(100);
-                if node.poll_timeout().is_some_and(|at| at <= now) {
-                    node.handle_timeout(now);
-                }
-                let mut answers = Vec::new();
-                while let Some(transmit) = node.poll_transmit(now, &mut buffer) {
-                    answers.extend(self.answer(transmit.destination, &buffer).map(|it| (transmit.destination, it)));
-                    buffer.clear();
-                }
-                for (from, answer) in answers {
-                    node.handle_input(now + Duration::from_millis(50), Path::from_remote(from), &answer);
-                }
-                while node.poll_event().is_some() {}
-            }
-        }
-        now
-    }
-}
-
 /// In a network of ten thousand, an hour after it has joined, asked by two nodes a second, with nothing to do for its owner.
 #[test]
 fn an_idle_node_takes_eight_kibibytes() {
-    let (mut others, now) = (Others::new(10_000), Instant::now());
+    let (mut others, now) = (Others::new(10_000, 0), Instant::now());
     let before = LIVE.get();
     let mut node = Box::new(Node::new(Config::default(), &Seed::new([2; 32]), now));
     let root = others.nodes[17].1;
