@@ -70,6 +70,18 @@ impl Tables {
             || V6::new(address).is_some_and(|endpoint| self.v6.knows(id, endpoint))
     }
 
+    /// Whether this node is in a table, or beside it.
+    pub(crate) fn holds(&self, id: Id, address: SocketAddr) -> bool {
+        V4::new(address).is_some_and(|endpoint| self.v4.holds(id, endpoint))
+            || V6::new(address).is_some_and(|endpoint| self.v6.holds(id, endpoint))
+    }
+
+    /// Our own way to the nodes was broken: that they have not answered says nothing.
+    pub(crate) fn forgive(&mut self) {
+        self.v4.forgive();
+        self.v6.forgive();
+    }
+
     /// A node has answered a query of ours. If it is new, `may_add` says whether it may come in.
     pub(crate) fn handle_reply(&mut self, now: Instant, id: Id, address: SocketAddr, may_add: bool) {
         match (V4::new(address), V6::new(address)) {

@@ -90,6 +90,8 @@ const FIRST_ROOTS: usize = 4;
 const STRAGGLERS: usize = 2;
 /// Of the nodes that one node has told of in a search, those that may go into the table.
 const MAX_KEPT: u8 = 1;
+/// Ids of one address that were asked in vain.
+const MAX_FAILED: usize = 2;
 /// Candidates of one neighbourhood.
 const MAX_NEIGHBOURS: usize = 2;
 
@@ -125,17 +127,26 @@ impl<E: Endpoint> Lookup<E> {
         // One address has one node, and one neighbourhood few; the ones that are there may have been asked already.
         let (host, network) = (endpoint.host(), endpoint.network());
         let mut neighbours = 0_usize;
-        for known in &self.candidates {
+        let (mut failed, mut farther) = (0_usize, None);
+        for (place, known) in self.candidates.iter().enumerate() {
             if known.endpoint.host() == host {
-                return;
-            }
-            if network.is_some() && known.endpoint.network() == network {
+                match known.state {
+                    // What is made up about an address must not hide what is there: the nearest claim is asked, and the answer tells the truth.
+                    State::New if place >= at => farther = Some(place),
+                    State::Failed => failed = failed.saturating_add(1),
+                    _ => return,
+                }
+            } else if network.is_some() && known.endpoint.network() == network && known.state != State::Failed {
                 neighbours = neighbours.saturating_add(1);
             }
+        }
+        if failed >= MAX_FAILED {
+            return;
         }
         if neighbours >= MAX_NEIGHBOURS {
             return;
         }
+        farther.map(|place| self.candidates.remove(place));
         let Source { hops, teller } = source;
         self.candidates.insert(at, Candidate { id, endpoint, state: State::New, token: None, hops, teller });
         if self.candidates.len() > MAX_CANDIDATES {
@@ -418,6 +429,24 @@ mod tests {
         assert_eq!(kept(&mut lookup, [1, 2, 3, 4]), [true, false, false, false]);
         assert_eq!(kept(&mut lookup, [11, 12, 13, 14]), [true, false, false, false]);
         assert_eq!(kept(&mut lookup, [100, 101, 100, 101]), [true; 4], "the table's own");
+    }
+
+    /// A liar tells of an honest address under an id far away, and of another one under an id that is near.
+    #[test]
+    fn what_is_made_up_about_an_address_does_not_hide_its_node() {
+        let mut lookup = lookup(1..=3);
+        let ((true_id, endpoint), (far, _), (near, _)) = (node(50), node(200), node(5));
+        lookup.add(far, endpoint, Source::TABLE);
+        lookup.add(true_id, endpoint, Source::TABLE);
+        lookup.add(near, endpoint, Source::TABLE);
+        lookup.add(far, endpoint, Source::TABLE);
+        assert_eq!(asked(&mut lookup), [1, 2, 3, 5], "one id of an address at a time");
+        lookup.handle_failure(Some(near), endpoint);
+        lookup.add(true_id, endpoint, Source::TABLE);
+        assert_eq!(asked(&mut lookup), [50]);
+        lookup.handle_failure(Some(true_id), endpoint);
+        lookup.add(far, endpoint, Source::TABLE);
+        assert!(asked(&mut lookup).is_empty(), "and not for ever");
     }
 
     /// D9: whatever is answered, a search ends.

@@ -302,13 +302,8 @@ impl Node {
     fn handle_reply(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>, reply: &Reply<'_>) -> Handled {
         let Some(transaction) = self.queries.finish(now, message.transaction, from) else { return Handled::Refused };
         self.health.replies_in = self.health.replies_in.saturating_add(1);
-        if transaction.id.is_some_and(|expected| expected != reply.id) {
-            // Whoever answers with another id than it is known by is not to be believed. If it has a new one, it will answer with that again.
-            self.tables.forget(from);
-            self.handle_lost(now, transaction, false);
-            if self.may_be_node(reply.id, from) {
-                self.tables.handle_query(now, reply.id, from);
-            }
+        if let Some(expected) = transaction.id.filter(|expected| *expected != reply.id) {
+            self.handle_other_id(now, from, expected, reply.id, transaction);
             return Handled::Taken;
         }
         let may_keep = match transaction.purpose {
@@ -342,6 +337,26 @@ impl Node {
         Handled::Taken
     }
 
+    /// Somebody answers with another id than it was asked by. Either it has a new one, or whoever told of it has lied.
+    fn handle_other_id(&mut self, now: Instant, from: SocketAddr, expected: Id, id: Id, transaction: Transaction) {
+        if self.tables.holds(expected, from) {
+            self.tables.forget(from);
+        }
+        self.searches.handle_failure(transaction, false);
+        let is_known = self.tables.holds(id, from);
+        if self.may_be_node(id, from) {
+            if is_known {
+                self.tables.handle_reply(now, id, from, false);
+            } else {
+                self.tables.handle_query(now, id, from);
+            }
+            if let Purpose::Search(op) = transaction.purpose {
+                self.searches.handle_other_id(op, id, from);
+            }
+        }
+        self.advance(now);
+    }
+
     /// Nodes that a probe has told of wait beside the table until it is their turn to be asked.
     fn handle_told(&mut self, now: Instant, reply: &Reply<'_>) {
         let v4 = nodes::<V4>(reply.nodes.unwrap_or_default()).map(|(id, at)| (id, at.address()));
@@ -358,7 +373,9 @@ impl Node {
         let Some(transaction) = self.queries.finish(now, transaction, from) else { return Handled::Refused };
         match transaction.purpose {
             Purpose::Store(op) => self.searches.handle_stored(op, Err(refusal.code)),
-            Purpose::Probe | Purpose::Search(_) => self.searches.handle_failure(transaction, false),
+            Purpose::Search(_) => self.searches.handle_failure(transaction, false),
+            // No node refuses a ping or the nodes that it knows.
+            Purpose::Probe => self.handle_lost(now, transaction, false),
         }
         self.advance(now);
         Handled::Taken
@@ -400,7 +417,8 @@ impl Node {
 
     /// Whether a node with this id and address may be in the tables.
     fn may_be_node(&self, id: Id, address: SocketAddr) -> bool {
-        is_contactable(address) && (!self.config.enforce_secure_ids || is_secure(id, address.ip()))
+        let is_wanted = if address.is_ipv4() { self.config.v4 } else { self.config.v6 };
+        is_wanted && is_contactable(address) && (!self.config.enforce_secure_ids || is_secure(id, address.ip()))
     }
 
     /// Does what keeps the node in the network.
@@ -458,14 +476,17 @@ impl DatagramProtocol for Node {
     }
 
     fn handle_unreachable(&mut self, now: Instant, to: SocketAddr) {
+        // The way there may be broken at our end, so that it counts against no node of the tables.
         for transaction in self.queries.abandon(to) {
-            self.handle_lost(now, transaction, false);
+            self.searches.handle_failure(transaction, false);
         }
+        self.advance(now);
     }
 
     fn handle_network_change(&mut self, now: Instant) {
         self.external = Externals::default();
         self.health.is_reachable = false;
+        self.tables.forgive();
         self.refresh(now);
     }
 
@@ -511,7 +532,7 @@ impl Node {
                 Body::Refusal(refusal) => self.handle_refusal(now, from, message.transaction, refusal),
             },
             Err(Malformed { transaction: Some(transaction), .. }) if !self.config.read_only => {
-                let sent = Server::refuse(transaction, from, &mut self.queries.outbox);
+                let sent = Server::refuse(transaction, from, datagram.len(), &mut self.queries.outbox);
                 self.health.bytes_out = self.health.bytes_out.saturating_add(sent as u64);
                 Handled::Refused
             }

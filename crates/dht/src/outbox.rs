@@ -13,6 +13,8 @@ pub(crate) struct Outbox {
 
 /// Bytes that are made room for at first: enough for most datagrams.
 const FIRST: usize = 512;
+/// Bytes that have gone and are kept for a while.
+const KEPT: usize = 1 << 16;
 /// Bytes that may wait. A driver that does not send for long loses what comes then, as any network may.
 const MAX_WAITING: usize = 1 << 20;
 
@@ -52,6 +54,11 @@ impl Outbox {
         let end = self.taken.saturating_add(length);
         out.extend_from_slice(self.bytes.get(self.taken..end).unwrap_or_default());
         self.taken = end;
+        // What has gone is let go of before much of it is left.
+        if self.taken > KEPT && self.taken > self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
         Some((to, length))
     }
 }

@@ -213,6 +213,18 @@ impl Searches {
         }
     }
 
+    /// A node that was asked by a wrong id has told the right one.
+    pub(crate) fn handle_other_id(&mut self, op: OpId, id: Id, from: SocketAddr) {
+        fn add<E: Family>(operation: &mut Operation, id: Id, from: SocketAddr) {
+            if let (Some(lookup), Some(endpoint)) = (E::lookup(&mut operation.lookups), E::new(from)) {
+                lookup.add(id, endpoint, Source::TABLE);
+            }
+        }
+        let Some(operation) = self.under_way.iter_mut().find(|it| it.op == op) else { return };
+        add::<V4>(operation, id, from);
+        add::<V6>(operation, id, from);
+    }
+
     /// A query takes long.
     pub(crate) fn handle_slow(&mut self, transaction: Transaction) {
         fn slow<E: Family>(operation: &mut Operation, transaction: Transaction) {
@@ -264,7 +276,7 @@ impl Searches {
 const MAX_INTERVAL: u32 = 21_600;
 
 fn width(config: &Config, closest: usize) -> Width {
-    Width { closest, parallel: config.parallel, queries: config.max_queries }
+    Width { closest, parallel: config.parallel.max(1), queries: config.max_queries }
 }
 
 /// Gives a search what the tables know.

@@ -99,8 +99,11 @@ impl Server {
         self.tokens.poll_timeout()
     }
 
-    /// Refuses a query that makes no sense.
-    pub(crate) fn refuse(transaction: &[u8], to: SocketAddr, outbox: &mut Outbox) -> usize {
+    /// Refuses a query of so many bytes that makes no sense, unless the answer would be too long for it.
+    pub(crate) fn refuse(transaction: &[u8], to: SocketAddr, size: usize, outbox: &mut Outbox) -> usize {
+        if REFUSAL.saturating_add(transaction.len()) > size.saturating_mul(AMPLIFICATION) {
+            return 0;
+        }
         let code = ErrorCode::PROTOCOL;
         let body = Body::Refusal(Refusal { code, text: refusal_text(code) });
         outbox.push(to, |out| Message::new(transaction, body).write(out))
@@ -350,6 +353,8 @@ impl Room {
     }
 }
 
+/// What the refusal of a query that makes no sense has but its transaction id.
+const REFUSAL: usize = 51;
 /// What every reply has but its transaction id: keys, the id, an address, a token and a version.
 const ENVELOPE: usize = 110;
 /// `5:nodes208:` and `6:nodes6304:`.

@@ -117,6 +117,17 @@ impl<E: Endpoint> Table<E> {
         all.any(|node| node.endpoint == endpoint && node.id == id && node.verified && node.failures == 0)
     }
 
+    /// Whether this node is live or a spare.
+    pub(crate) fn holds(&self, id: Id, endpoint: E) -> bool {
+        let span = self.number(id).map(|number| self.span(number)).unwrap_or_default();
+        self.slice(span.start, span.end).iter().any(|node| node.endpoint == endpoint && node.id == id)
+    }
+
+    /// Takes back all failures.
+    pub(crate) fn forgive(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.failures = 0);
+    }
+
     /// Live nodes that have not failed since they answered.
     pub(crate) fn good(&self) -> impl Iterator<Item = &Node<E>> {
         self.spans().flat_map(|span| self.live(span)).filter(|node| node.failures == 0)
@@ -137,11 +148,8 @@ impl<E: Endpoint> Table<E> {
         if let Some(known) = self.live_mut(span).iter_mut().find(|known| known.id == id) {
             if known.endpoint == endpoint {
                 *known = node;
-            } else if known.failures > 0 {
-                *known = node;
-                self.forget_others_at(endpoint, Some(id));
             }
-            // The id is taken by one that answers: whoever comes with it from elsewhere has to wait.
+            // The id is taken: whoever comes with it from elsewhere has to wait until that one is gone.
             return;
         }
         let has_room = span.live() < self.capacity(number);

@@ -41,7 +41,7 @@ impl Finder {
                 let search = self.search(state);
                 let found = tokio::select! {
                     found = self.collect(search) => found,
-                    () = ended(&mut events) => return,
+                    () = self.withdrawn(&mut events) => return,
                     _ = stop.changed() => return,
                 };
                 // A seed is found by others; it need not find anybody.
@@ -53,6 +53,19 @@ impl Finder {
                 () = sleep(wait) => {}
                 () = changed(&mut events, state) => {}
                 _ = stop.changed() => return,
+            }
+        }
+    }
+
+    /// Waits until the torrent is removed, or turns out to be private.
+    async fn withdrawn(&self, events: &mut broadcast::Receiver<Arc<Event>>) {
+        loop {
+            match events.recv().await.as_deref() {
+                Err(broadcast::error::RecvError::Closed) => return,
+                Ok(Event::Metadata { .. }) | Err(broadcast::error::RecvError::Lagged(_)) if self.state().is_none() => {
+                    return;
+                }
+                _ => {}
             }
         }
     }
@@ -86,11 +99,6 @@ impl Finder {
         }
         found
     }
-}
-
-/// Waits until the torrent is gone.
-async fn ended(events: &mut broadcast::Receiver<Arc<Event>>) {
-    while !matches!(events.recv().await, Err(broadcast::error::RecvError::Closed)) {}
 }
 
 /// Waits until something happens after which the torrent may do something else than before.

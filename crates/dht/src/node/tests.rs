@@ -407,6 +407,8 @@ fn d3_strangers_get_three_bytes_for_one() {
     net.nodes[0].handle_input(now, Path::from_remote(stranger), b"d1:q1:x1:t1:a1:y1:qe");
     let refusal = net.nodes[0].poll_transmit(now, &mut buffer).unwrap();
     assert!(refusal.size <= 60, "{}", buffer.escape_ascii());
+    net.nodes[0].handle_input(now, Path::from_remote(stranger), b"d1:t0:1:y1:qe");
+    assert!(net.nodes[0].poll_transmit(now, &mut buffer).is_none(), "too short for an answer");
 }
 
 #[test]
@@ -447,6 +449,22 @@ fn an_operation_can_be_cancelled_and_others_wait_their_turn() {
         .collect();
     assert_eq!(outcomes.len(), 4);
     assert!(outcomes.iter().all(|(op, cancelled)| *cancelled == (*op == ops[0] || *op == ops[3])), "{outcomes:?}");
+}
+
+/// Lies about the ids of live nodes cost them nothing.
+#[test]
+fn a_live_node_stays_when_somebody_names_it_by_another_id() {
+    let mut net = Net::joined(14, 40);
+    let before = net.nodes[0].nodes();
+    let now = net.now;
+    let op = net.nodes[0].get_peers(now, HASH, None);
+    let liars: Vec<(Id, SocketAddr)> = before.iter().map(|(_, address)| (Id::random(&mut net.rng), *address)).collect();
+    for (id, address) in &liars {
+        net.nodes[0].searches.handle_other_id(op, *id, *address);
+    }
+    net.finish(0, op);
+    let after = net.nodes[0].nodes();
+    assert!(before.iter().filter(|node| after.contains(node)).count() * 10 >= before.len() * 9, "{before:?} {after:?}");
 }
 
 #[test]

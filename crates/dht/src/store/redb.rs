@@ -24,7 +24,8 @@ use unchoke_core::Rng;
 ///
 /// If the process is killed, or the machine loses its power, what came after the last commit is lost: that of the last seconds, or of the
 /// last minute if nothing came in between. The store itself is never torn; the next [`open`](Self::open) finds the last commit. If a commit
-/// fails, as on a full disk, the store goes on in memory and tries again, and [`report`](Self::report) says so.
+/// fails, as on a full disk, the store goes on in memory, and [`report`](Self::report) says so: the database takes nothing more then until it is
+/// opened again.
 ///
 /// ```
 /// use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -143,7 +144,7 @@ impl RedbStore {
     /// Writes down what has changed.
     ///
     /// # Errors
-    /// If the disk is full or broken. What could not be written is tried again with the next commit.
+    /// If the disk is full or broken. From then on the database refuses to write until it is opened again.
     pub fn commit(&mut self) -> Result<(), RedbError> {
         let outcome = self.write().map_err(|failure| failure.0);
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);

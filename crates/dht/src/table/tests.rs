@@ -81,8 +81,11 @@ fn a_live_node_is_not_displaced_by_one_that_claims_its_id() {
     answer(&mut table, now, id, home);
     answer(&mut table, now, id, thief);
     assert_eq!(table.closest(id, 8).map(|node| node.endpoint).collect::<Vec<_>>(), [home]);
-    // Once it has not answered, it may have moved.
+    // One failure is no proof that it has gone.
     table.handle_failure(id, home);
+    answer(&mut table, now, id, thief);
+    assert_eq!(table.closest(id, 8).count(), 0);
+    (0..2).for_each(|_| table.handle_failure(id, home));
     answer(&mut table, now, id, thief);
     assert_eq!(table.closest(id, 8).map(|node| node.endpoint).collect::<Vec<_>>(), [thief]);
 }

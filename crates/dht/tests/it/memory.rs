@@ -1,11 +1,10 @@
 //! What a node takes, counted by the allocator: idle in a large network, and under a flood.
 
-
+use crate::others::Others;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use crate::others::Others;
 use unchoke_bencode::Tape;
 use unchoke_core::{DatagramProtocol as _, Path, Seed};
 use unchoke_dht::krpc::{Body, Message, Method, Query};
