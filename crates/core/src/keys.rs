@@ -2,11 +2,15 @@
 //!
 //! [BEP 44]: https://www.bittorrent.org/beps/bep_0044.html
 
+mod prepared;
+
 use crate::hash::write_hex;
 use crate::seed::Seed;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use std::fmt;
+
+pub use prepared::{PreparedKey, Signed, WeakKey, verify_batch};
 
 /// A public key, unchecked: 32 bytes that may be no point of the curve.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod channel;
+pub mod contract;
+pub mod ids;
+mod proto;
+pub mod scheme;
+pub mod transaction;
+pub mod units;
+
+pub use address::Address;
+pub use contract::Contract;
+pub use ids::{AssetId, ChannelId, Height, Lane, LedgerId, Seq, Timestamp, TxId, UpdateId};
+pub use proto::DecodeError;
+pub use scheme::{SchemeId, Schemes, Verifier};
+pub use transaction::{SignedTransaction, Transaction};
+pub use units::{Rate, Units};
