@@ -1,10 +1,21 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::disallowed_methods
+    )
+)]
 
 pub mod address;
 pub mod channel;
 pub mod contract;
 pub mod ids;
+pub mod ledger;
 mod proto;
 pub mod scheme;
 pub mod transaction;

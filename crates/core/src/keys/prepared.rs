@@ -1,5 +1,7 @@
 //! Keys that are looked at once and used often, and many signatures checked together.
 
+#![allow(clippy::arithmetic_side_effects, reason = "points and scalars do not overflow")]
+
 use super::{BadSignature, PublicKey, Signature};
 use crate::seed::Rng;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};

@@ -37,18 +37,18 @@ pub struct ChannelParams {
 /// A channel, as the ledger knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Channel {
-    payer: Address,
-    payee: Address,
-    asset: AssetId,
-    deposit: Option<Units>,
-    key: VoucherKey,
-    opened_at: Height,
-    dispute: u64,
+    pub(crate) payer: Address,
+    pub(crate) payee: Address,
+    pub(crate) asset: AssetId,
+    pub(crate) deposit: Option<Units>,
+    pub(crate) key: VoucherKey,
+    pub(crate) opened_at: Height,
+    pub(crate) dispute: u64,
     /// By lane, rising.
-    lanes: Vec<(Lane, Units)>,
-    claimed: Units,
-    paid: Units,
-    phase: Phase,
+    pub(crate) lanes: Vec<(Lane, Units)>,
+    pub(crate) claimed: Units,
+    pub(crate) paid: Units,
+    pub(crate) phase: Phase,
 }
 
 /// What proves a payment.

@@ -190,6 +190,21 @@ impl Vault {
         reservation.amount.saturating_sub(leaving)
     }
 
+    /// A vault that was written down; `None` if it breaks the rules of one.
+    pub(crate) fn from_parts(
+        liquid: Units,
+        withdrawal: Option<Pending>,
+        all: impl IntoIterator<Item = (Address, Units, Option<Pending>)>,
+    ) -> Option<Self> {
+        let mut vault = Self { liquid, withdrawal, ..Self::default() };
+        for (payee, amount, release) in all {
+            vault.reserved = vault.reserved.checked_add(amount)?;
+            let is_new = vault.hard.insert(payee, Reservation { amount, release }).is_none();
+            Some(()).filter(|()| is_new && vault.hard.len() <= MAX_PAYEES)?;
+        }
+        vault.liquid.checked_add(vault.reserved).map(|_| vault)
+    }
+
     fn take_reserved(&mut self, payee: &Address, amount: Units) {
         let Some(reservation) = self.hard.get_mut(payee) else { return };
         let amount = amount.min(reservation.amount);
