@@ -1,11 +1,21 @@
 //! A ledger of TRC-10 assets, vaults and channels that whoever runs it cannot bend unseen.
 
+mod access;
+mod embedded;
+mod error;
+mod execute;
 pub mod params;
 pub mod record;
-pub(crate) mod state;
-pub(crate) mod tree;
+mod state;
+mod store;
+mod tree;
 
+pub use access::{Cursor, Ledger, LedgerError, LedgerEvent};
+pub use embedded::{EmbeddedLedger, Genesis, OpenError, Proven, SealError, VerifiedTransaction};
+pub use error::{ContractError, TxError};
+pub use execute::Receipt;
 pub use params::ChainParams;
 pub use record::{Account, Asset, Exchange, Totals};
 pub use state::Key;
+pub use store::{Batch, LedgerStore, MemoryLedgerStore, StoreError};
 pub use tree::Proof;

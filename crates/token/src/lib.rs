@@ -12,19 +12,23 @@
 )]
 
 pub mod address;
+pub mod block;
 pub mod channel;
 pub mod contract;
 pub mod ids;
 pub mod ledger;
 mod proto;
 pub mod scheme;
+pub mod signer;
 pub mod transaction;
 pub mod units;
 
 pub use address::Address;
+pub use block::{Block, BlockHeader, BlockId, SignedHeader};
 pub use contract::Contract;
 pub use ids::{AssetId, ChannelId, Height, Lane, LedgerId, Seq, Timestamp, TxId, UpdateId};
 pub use proto::DecodeError;
 pub use scheme::{SchemeId, Schemes, Verifier};
+pub use signer::{KeySigner, Refused, Signable, Signer};
 pub use transaction::{SignedTransaction, Transaction};
 pub use units::{Rate, Units};

@@ -26,6 +26,10 @@ pub struct Account {
     pub frozen: Vec<Frozen>,
     /// What it has used of the bandwidth that all have for nothing.
     pub free_net: Usage,
+    /// Bytes of bandwidth a day that are its own, which on TRON are staked for.
+    pub net_limit: u64,
+    /// What it has used of those.
+    pub net: Usage,
     /// What it has used of the bandwidth that issuers pay for, by token, rising.
     pub asset_net: Vec<(AssetId, Usage)>,
 }
@@ -208,7 +212,11 @@ impl Record for Account {
         if self.free_net != Usage::default() {
             out.message(7, &Tuple::of(&[self.free_net.bytes, self.free_net.slot]));
         }
-        self.asset_net.iter().for_each(|(id, it)| out.message(8, &Tuple::of(&[id.get(), it.bytes, it.slot])));
+        out.int(9, self.net_limit.cast_signed());
+        if self.net != Usage::default() {
+            out.message(10, &Tuple::of(&[self.net.bytes, self.net.slot]));
+        }
+        self.asset_net.iter().for_each(|(id, it)| out.message(11, &Tuple::of(&[id.get(), it.bytes, it.slot])));
         out.0
     }
 
@@ -229,7 +237,9 @@ impl Record for Account {
                     account.frozen.push(Frozen { amount: units(amount, field.at)?, expires: Timestamp::new(expires) });
                 }
                 7 => account.free_net = usage(field)?,
-                8 => {
+                9 => account.net_limit = number(field)?,
+                10 => account.net = usage(field)?,
+                11 => {
                     let [id, bytes, slot] = Tuple::read(field)?;
                     account.asset_net.push((AssetId::new(id), Usage { bytes, slot }));
                 }

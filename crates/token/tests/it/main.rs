@@ -1,0 +1,4 @@
+//! The crate from outside.
+
+mod channels_on_ledger;
+mod world;
