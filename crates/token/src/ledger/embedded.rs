@@ -291,7 +291,9 @@ impl EmbeddedLedger {
         receipt.add(&charged);
         let changes = draft.finish();
         let touched = &mut self.touched;
-        self.state.apply(changes, |key| drop(touched.insert(key)));
+        self.state.apply(changes, |key| {
+            touched.insert(key);
+        });
         receipt.channel.into_iter().for_each(|id| self.plan_to_forget(id));
         self.seen.insert(id);
         self.lapsing.entry(expiration).or_default().push(id);
@@ -437,7 +439,9 @@ impl EmbeddedLedger {
                 let mut draft = Draft::new(&self.state);
                 *draft.channel_mut(id) = None;
                 let (changes, touched) = (draft.finish(), &mut self.touched);
-                self.state.apply(changes, |key| drop(touched.insert(key)));
+                self.state.apply(changes, |key| {
+                    touched.insert(key);
+                });
             }
         }
         let records: Vec<_> = self.touched.iter().map(|key| (*key, self.state.encode(key))).collect();

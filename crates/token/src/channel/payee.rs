@@ -1,0 +1,686 @@
+//! The payee's side of all its channels: what it holds of each lane, and how that comes to the ledger.
+//!
+//! Vouchers are checked together, those that have come since the last look, and count when they are in the log. Ticks count at once and go into
+//! the log every [`PayeeConfig::flush_ticks`], so that a crash takes back no more than the payee has allowed.
+
+mod lane;
+mod record;
+
+use super::adjudicator::{Channel, Phase, VoucherKey};
+use super::fault::Fault;
+use super::gate::Gated;
+use super::message::Message;
+use super::output::{Event, Output, Request, Session, ToSign};
+use super::payer::RecordError;
+use super::tick::Tick;
+use super::voucher::{Claim, CloseStatement, SignedVoucher};
+use crate::address::Address;
+use crate::contract::{ChannelClaim, LaneClaim};
+use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
+use crate::scheme::{Check, SchemeId, Schemes};
+use crate::transaction::SignedTransaction;
+use crate::units::Units;
+use lane::PayeeLane;
+use record::Record;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unchoke_core::Rng;
+
+/// How a payee goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PayeeConfig {
+    /// Ticks that may be out of the log, by lane. Their value is what a crash can cost; it should be within the window that is granted.
+    pub flush_ticks: u32,
+    /// How long a tick may be out of the log.
+    pub flush_after: Duration,
+    /// A voucher that ends has to count for so many blocks yet.
+    pub min_life: u64,
+    /// Lanes of a channel.
+    pub max_lanes: usize,
+    /// Vouchers that wait to be checked together.
+    pub batch: usize,
+}
+
+/// A payee.
+pub struct Payee {
+    config: PayeeConfig,
+    address: Address,
+    schemes: Arc<Schemes>,
+    rng: Rng,
+    channels: HashMap<ChannelId, PayeeChannel>,
+    aliases: HashMap<(Session, u16), (ChannelId, Lane)>,
+    /// Vouchers that were not checked yet.
+    unchecked: Vec<(Session, u16, SignedVoucher)>,
+    /// When ticks of a lane have to go into the log.
+    flushes: BTreeMap<(Instant, ChannelId, Lane), ()>,
+    height: Height,
+    last: UpdateId,
+    requests: HashMap<Request, Asked>,
+    next_request: u64,
+    outputs: VecDeque<Output>,
+    faults: VecDeque<(Session, Fault)>,
+    is_frozen: bool,
+}
+
+/// A channel, as its payee knows it.
+struct PayeeChannel {
+    scheme: SchemeId,
+    key: Box<[u8]>,
+    payer: Address,
+    /// All that can be had of it.
+    limit: Units,
+    /// What the ledger has been shown.
+    claimed: Units,
+    phase: PayeePhase,
+    lanes: Vec<PayeeLane>,
+}
+
+/// Where a channel stands for its payee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PayeePhase {
+    /// It is in the log, and the ledger was not heard of yet.
+    Unknown,
+    /// Payments count.
+    Open,
+    /// A total is signed: payments do not count any more.
+    CoopClosing {
+        /// The total.
+        total: Units,
+        /// The last height at which it counts.
+        not_after: Height,
+    },
+    /// Claims are taken below this height.
+    Closing {
+        /// The height.
+        deadline: Height,
+    },
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Close(ChannelId, CloseStatement),
+    Claim,
+}
+
+impl Payee {
+    /// A payee without channels, whose money comes to an account.
+    #[must_use]
+    pub fn new(config: PayeeConfig, address: Address, schemes: Arc<Schemes>, rng: Rng) -> Self {
+        Self {
+            config,
+            address,
+            schemes,
+            rng,
+            channels: HashMap::new(),
+            aliases: HashMap::new(),
+            unchecked: Vec::new(),
+            flushes: BTreeMap::new(),
+            height: Height::new(0),
+            last: UpdateId::new(0),
+            requests: HashMap::new(),
+            next_request: 0,
+            outputs: VecDeque::new(),
+            faults: VecDeque::new(),
+            is_frozen: false,
+        }
+    }
+
+    /// A payee that goes on where its log ends.
+    ///
+    /// # Errors
+    /// If a record is none, or does not follow from those before.
+    pub fn restore<'a>(
+        config: PayeeConfig,
+        address: Address,
+        schemes: Arc<Schemes>,
+        rng: Rng,
+        records: impl IntoIterator<Item = (UpdateId, &'a [u8])>,
+    ) -> Result<Self, RecordError> {
+        let mut payee = Self::new(config, address, schemes, rng);
+        for (id, bytes) in records {
+            if payee.last.next() != Some(id) {
+                return Err(RecordError::Gap { after: payee.last, found: id });
+            }
+            payee.last = id;
+            payee.replay(Record::decode(bytes)?)?;
+        }
+        Ok(payee)
+    }
+
+    /// The records that make a payee such as this one: a new log in place of a long one.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        for (id, channel) in &self.channels {
+            let (scheme, key) = (channel.scheme, channel.key.clone());
+            records.push(Record::Channel { id: *id, scheme, key, payer: channel.payer }.encode());
+            for lane in &channel.lanes {
+                records.push(Record::Voucher(lane.signed()).encode());
+                if lane.last_tick().index > 0 {
+                    let (seq, tick) = (lane.voucher.seq, lane.last_tick());
+                    records.push(Record::Tick(*id, lane.voucher.lane, seq, tick).encode());
+                }
+            }
+            if let PayeePhase::CoopClosing { total, not_after } = channel.phase {
+                records.push(Record::Agreed(CloseStatement::new(*id, total, not_after)).encode());
+            }
+        }
+        records
+    }
+
+    /// The ledger's view of a channel that pays us, whenever it may have changed, from a block that will not be taken back. `limit` is what
+    /// can be had of it: its deposit, or what is sure for us in the payer's vault and what we are ready to believe besides.
+    ///
+    /// When the payer is about to close, it asks for a transaction with the best claims.
+    ///
+    /// # Errors
+    /// If it is none of ours, or the log cannot be written.
+    pub fn handle_channel(
+        &mut self,
+        now: Height,
+        id: ChannelId,
+        view: Option<&Channel>,
+        limit: Units,
+    ) -> Result<(), Fault> {
+        self.height = self.height.max(now);
+        let Some(view) = view.filter(|view| view.phase() != Phase::Done) else {
+            let claimed = view.map(Channel::claimed);
+            if let Some(channel) = self.channels.get(&id) {
+                let claimed = claimed.unwrap_or(channel.claimed);
+                self.write(Record::Settled(id))?;
+                self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+            }
+            return Ok(());
+        };
+        if view.payee() != self.address {
+            return Err(Fault::UnknownChannel(id));
+        }
+        let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
+        if !self.channels.contains_key(&id) {
+            self.check_log()?;
+            self.write(Record::Channel { id, scheme: *scheme, key: key[..].into(), payer: view.payer() })?;
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        channel.limit = limit;
+        channel.claimed = view.claimed();
+        for (lane, claimed) in view.lanes() {
+            let known = channel.lanes.iter_mut().find(|it| it.voucher.lane == *lane);
+            known.into_iter().for_each(|it| it.claimed = *claimed);
+        }
+        match view.phase() {
+            Phase::Closing { deadline, .. } => {
+                let before = std::mem::replace(&mut channel.phase, PayeePhase::Closing { deadline });
+                if before != channel.phase {
+                    self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                    self.claim(id);
+                }
+            }
+            Phase::Open | Phase::Done => match channel.phase {
+                PayeePhase::Unknown => {
+                    channel.phase = PayeePhase::Open;
+                    self.outputs.push_back(Output::Event(Event::Opened(id)));
+                }
+                // The total was not handed in while it counted, or the payer's wish to close was taken back.
+                PayeePhase::CoopClosing { not_after, .. } if now > not_after => channel.phase = PayeePhase::Open,
+                PayeePhase::Closing { .. } => channel.phase = PayeePhase::Open,
+                PayeePhase::Open | PayeePhase::CoopClosing { .. } => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Asks for a transaction that claims the best of a channel, if there is more than the ledger has seen. Whoever has it may hand it in.
+    pub fn claim(&mut self, id: ChannelId) {
+        let claims = self.claims(&id);
+        if claims.is_empty() {
+            return;
+        }
+        let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
+        let contract = ChannelClaim { owner_address, channel, claims };
+        let request = self.request(Asked::Claim);
+        self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
+    }
+
+    /// The best of each lane of a channel, for a claim; nothing if the ledger has seen as much.
+    #[must_use]
+    pub fn claims(&self, id: &ChannelId) -> Vec<LaneClaim> {
+        let Some(channel) = self.channels.get(id) else { return Vec::new() };
+        if channel.limit <= channel.claimed {
+            return Vec::new();
+        }
+        let mut lanes: Vec<_> = channel.lanes.iter().filter(|lane| lane.value() > lane.claimed).collect();
+        lanes.sort_unstable_by_key(|lane| lane.voucher.lane);
+        lanes.into_iter().map(|lane| lane.claim().to_contract()).collect()
+    }
+
+    /// Would close at what is held. When the payer has signed, too, the channel ends at once.
+    ///
+    /// # Errors
+    /// If there is no such channel, it is not open, or the log cannot be written.
+    pub fn propose_close(&mut self, id: ChannelId, not_after: Height) -> Result<(), Fault> {
+        self.check_log()?;
+        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        let total = match channel.phase {
+            PayeePhase::Open => channel.held(),
+            PayeePhase::CoopClosing { total, .. } => total,
+            _ => return Err(Fault::Phase("closing")),
+        };
+        let statement = CloseStatement::new(id, total, not_after);
+        let after = self.write(Record::Agreed(statement))?;
+        let request = self.request(Asked::Close(id, statement));
+        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
+        Ok(())
+    }
+
+    /// A message of a payer. Of vouchers it is told by [`poll_fault`](Self::poll_fault) what is wrong with them, because they are looked at
+    /// together.
+    ///
+    /// # Errors
+    /// [`Fault::disposition`] tells what to do.
+    pub fn handle_message(&mut self, now: Instant, session: Session, message: Message) -> Result<(), Fault> {
+        self.check_log()?;
+        match message {
+            Message::Voucher { alias, voucher } => {
+                self.unchecked.push((session, alias, voucher));
+                if self.unchecked.len() >= self.config.batch.max(1) {
+                    self.check_vouchers();
+                }
+                Ok(())
+            }
+            Message::Tick { alias, tick } => {
+                // The voucher that it belongs to may still wait.
+                self.check_vouchers();
+                self.handle_tick(now, session, alias, tick)
+            }
+            Message::Reestablish { channel, .. } => self.handle_reestablish(session, channel),
+            Message::CloseSigned { channel, signature } => self.handle_close_signed(channel, signature),
+            Message::Error { .. } => Ok(()),
+            _ => Err(Fault::Phase("the payee's")),
+        }
+    }
+
+    /// A session has ended.
+    pub fn disconnect(&mut self, session: Session) {
+        self.aliases.retain(|(known, _), _| *known != session);
+        self.unchecked.retain(|(known, ..)| *known != session);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(((at, id, lane), ())) = self.flushes.first_key_value().map(|(key, ())| (*key, ()))
+            && at <= now
+            && !self.is_frozen
+        {
+            self.flushes.pop_first();
+            self.flush(id, lane);
+        }
+    }
+
+    /// Writes what is not in the log yet, as before a shutdown.
+    pub fn flush_all(&mut self) {
+        self.check_vouchers();
+        let due: Vec<_> = std::mem::take(&mut self.flushes).into_keys().collect();
+        due.into_iter().for_each(|(_, id, lane)| self.flush(id, lane));
+    }
+
+    /// The signature that was asked for.
+    ///
+    /// # Errors
+    /// If none was asked for under this request.
+    pub fn handle_signed(&mut self, request: Request, session: Session, signature: Vec<u8>) -> Result<(), Fault> {
+        let Some(Asked::Close(channel, statement)) = self.requests.remove(&request) else {
+            return Err(Fault::Transaction);
+        };
+        let (total, not_after) = (statement.total, statement.not_after);
+        self.send(session, self.last, Message::Close { channel, total, not_after, signature });
+        Ok(())
+    }
+
+    /// The signer has refused.
+    pub fn handle_refused(&mut self, request: Request) {
+        self.requests.remove(&request);
+    }
+
+    /// The transaction that was asked for.
+    ///
+    /// # Errors
+    /// If none was asked for under this request.
+    pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
+        let Some(Asked::Claim) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
+        self.outputs.push_back(Output::Submit(Gated::new(self.last, Box::new(transaction))));
+        Ok(())
+    }
+
+    /// The log cannot be written. Nothing counts until it can.
+    pub fn handle_store_failure(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// The log has what it was given.
+    pub fn handle_store_recovery(&mut self) {
+        self.is_frozen = false;
+    }
+
+    /// The next thing to do. To be asked again after every other call.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && !self.is_frozen {
+            self.check_vouchers();
+        }
+        self.outputs.pop_front()
+    }
+
+    /// What was wrong with a voucher, and whose it was.
+    #[must_use]
+    pub fn poll_fault(&mut self) -> Option<(Session, Fault)> {
+        self.faults.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.flushes.first_key_value().map(|((at, ..), ())| *at)
+    }
+
+    /// Where a channel stands.
+    #[must_use]
+    pub fn phase(&self, id: &ChannelId) -> Option<PayeePhase> {
+        self.channels.get(id).map(|it| it.phase)
+    }
+
+    /// All channels, in no order.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
+        self.channels.keys().copied()
+    }
+
+    /// What was paid in a lane over the channel's life.
+    #[must_use]
+    pub fn paid(&self, id: &ChannelId, lane: Lane) -> Units {
+        let lanes = self.channels.get(id).map_or(&[][..], |it| &it.lanes);
+        lanes.iter().find(|it| it.voucher.lane == lane).map_or(Units::ZERO, PayeeLane::value)
+    }
+
+    /// What was paid through a channel.
+    #[must_use]
+    pub fn held(&self, id: &ChannelId) -> Units {
+        self.channels.get(id).map_or(Units::ZERO, PayeeChannel::held)
+    }
+
+    /// Notes what was served in a lane, for receipts.
+    pub fn set_served(&mut self, id: &ChannelId, lane: Lane, bytes: u64) {
+        let lanes = self.channels.get_mut(id).map(|it| it.lanes.iter_mut()).into_iter().flatten();
+        lanes.filter(|it| it.voucher.lane == lane).for_each(|it| it.served = bytes);
+    }
+
+    /// Looks at all vouchers that have come: those of one scheme together, and one by one if not all are good.
+    fn check_vouchers(&mut self) {
+        let mut all = std::mem::take(&mut self.unchecked);
+        let mut verdicts = vec![false; all.len()];
+        let mut by_scheme: BTreeMap<SchemeId, Vec<usize>> = BTreeMap::new();
+        for (at, (_, _, signed)) in all.iter().enumerate() {
+            if let Some(channel) = self.channels.get(&signed.voucher.channel) {
+                by_scheme.entry(channel.scheme).or_default().push(at);
+            }
+        }
+        let messages: Vec<_> = all.iter().map(|(_, _, signed)| signed.voucher.to_bytes()).collect();
+        for (scheme, places) in by_scheme {
+            let Some(verifier) = self.schemes.get(scheme) else { continue };
+            let check = |at: &usize| {
+                let ((_, _, signed), message) = (all.get(*at)?, messages.get(*at)?);
+                let channel = self.channels.get(&signed.voucher.channel)?;
+                Some(Check::new(&channel.key, message, &signed.signature))
+            };
+            let checks: Vec<_> = places.iter().filter_map(check).collect();
+            let is_all = checks.len() > 1 && verifier.verify_batch(&checks, &mut self.rng);
+            for (at, check) in places.iter().zip(&checks) {
+                let verdict = is_all || verifier.verify(check);
+                verdicts.get_mut(*at).into_iter().for_each(|it| *it = verdict);
+            }
+        }
+        for ((session, alias, signed), is_signed) in all.drain(..).zip(verdicts) {
+            let id = signed.voucher.channel;
+            let outcome = if !self.channels.contains_key(&id) {
+                Err(Fault::UnknownChannel(id))
+            } else if is_signed {
+                self.take_voucher(session, alias, signed)
+            } else {
+                Err(Fault::Signature)
+            };
+            if let Err(fault) = outcome {
+                self.faults.push_back((session, fault));
+            }
+        }
+        // The room of the list is used again.
+        self.unchecked = all;
+    }
+
+    /// A voucher whose signature is good.
+    fn take_voucher(&mut self, session: Session, alias: u16, signed: SignedVoucher) -> Result<(), Fault> {
+        let (voucher, config) = (signed.voucher, self.config);
+        let id = voucher.channel;
+        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        channel.check_open()?;
+        let known = channel.lanes.iter().find(|lane| lane.voucher.lane == voucher.lane);
+        if let Some(lane) = known {
+            if lane.voucher == voucher {
+                // It comes again in a new session.
+                self.name(session, alias, id, voucher.lane)?;
+                return self.receipt(session, alias, id, voucher.lane);
+            }
+            if voucher.seq <= lane.voucher.seq || voucher.base < lane.value() {
+                return Err(Fault::Stale);
+            }
+        } else if channel.lanes.len() >= config.max_lanes {
+            return Err(Fault::Lanes);
+        }
+        let end = voucher.not_after;
+        if end != Height::new(0) && end < self.height.saturating_add(config.min_life) {
+            return Err(Fault::EndsTooSoon);
+        }
+        let need = channel.held_besides(voucher.lane)?.checked_add(voucher.base).ok_or(Fault::Amount)?;
+        if need > channel.limit {
+            return Err(Fault::Funds { need, have: channel.limit });
+        }
+        self.name(session, alias, id, voucher.lane)?;
+        self.write(Record::Voucher(signed))?;
+        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane: voucher.lane, total: voucher.base }));
+        self.receipt(session, alias, id, voucher.lane)
+    }
+
+    fn handle_tick(&mut self, now: Instant, session: Session, alias: u16, tick: Tick) -> Result<(), Fault> {
+        let (id, lane) = *self.aliases.get(&(session, alias)).ok_or(Fault::Alias(alias))?;
+        let config = self.config;
+        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        channel.check_open()?;
+        let (others, limit) = (channel.held_besides(lane)?, channel.limit);
+        let state = channel.lanes.iter_mut().find(|it| it.voucher.lane == lane).ok_or(Fault::UnknownLane(lane))?;
+        if tick.index > state.last_tick().index && tick.index <= state.voucher.max_ticks {
+            let value = state.voucher.value(tick.index).ok_or(Fault::Amount)?;
+            let need = others.checked_add(value).ok_or(Fault::Amount)?;
+            if need > limit {
+                return Err(Fault::Funds { need, have: limit });
+            }
+        }
+        let was_flushed = state.unflushed() == 0;
+        state.accept(&id, tick)?;
+        let (total, unflushed) = (state.value(), state.unflushed());
+        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
+        if unflushed >= config.flush_ticks {
+            self.flushes.retain(|(_, of, it), ()| (*of, *it) != (id, lane));
+            self.flush(id, lane);
+        } else if was_flushed {
+            let at = now.checked_add(config.flush_after).unwrap_or(now);
+            self.flushes.insert((at, id, lane), ());
+        }
+        Ok(())
+    }
+
+    /// Writes the last tick of a lane, and tells the payer.
+    fn flush(&mut self, id: ChannelId, lane: Lane) {
+        let channel = self.channels.get(&id);
+        let Some(state) = channel.and_then(|it| it.lanes.iter().find(|it| it.voucher.lane == lane)) else { return };
+        if state.unflushed() == 0 {
+            return;
+        }
+        let record = Record::Tick(id, lane, state.voucher.seq, state.last_tick());
+        let name = self.aliases.iter().find(|(_, named)| **named == (id, lane)).map(|(name, _)| *name);
+        if self.write(record).is_ok()
+            && let Some((session, alias)) = name
+        {
+            // The lane is there: it was just written.
+            let _ = self.receipt(session, alias, id, lane);
+        }
+    }
+
+    fn receipt(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
+        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        let state = channel.lanes.iter().find(|it| it.voucher.lane == lane).ok_or(Fault::UnknownLane(lane))?;
+        let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
+        self.send(session, self.last, Message::Receipt { alias, seq, index, served });
+        Ok(())
+    }
+
+    /// The payer has begun anew, and asks what is held.
+    fn handle_reestablish(&mut self, session: Session, id: ChannelId) -> Result<(), Fault> {
+        self.check_vouchers();
+        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        let mut lanes: Vec<(Lane, Seq)> = Vec::with_capacity(channel.lanes.len());
+        let mut messages = Vec::with_capacity(channel.lanes.len());
+        for lane in &channel.lanes {
+            lanes.push((lane.voucher.lane, lane.voucher.seq));
+            let Claim { voucher, tick, .. } = lane.claim();
+            messages.push(Message::Held { voucher, tick });
+        }
+        messages.push(Message::Reestablish { channel: id, lanes });
+        let after = self.last;
+        messages.into_iter().for_each(|message| self.send(session, after, message));
+        Ok(())
+    }
+
+    /// The payer has signed, too.
+    fn handle_close_signed(&mut self, id: ChannelId, signature: Vec<u8>) -> Result<(), Fault> {
+        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        let PayeePhase::CoopClosing { total, not_after } = channel.phase else {
+            return Err(Fault::Phase("not closing"));
+        };
+        let statement = CloseStatement::new(id, total, not_after);
+        let signer = self.schemes.signer(&statement.to_bytes(), &signature);
+        if signer.is_none_or(|(signer, _)| signer != channel.payer) {
+            return Err(Fault::Signature);
+        }
+        // The payer hands it in. If it does not, the claims are as good as before.
+        Ok(())
+    }
+
+    fn name(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
+        match self.aliases.insert((session, alias), (id, lane)) {
+            Some(before) if before != (id, lane) => {
+                self.aliases.insert((session, alias), before);
+                Err(Fault::Alias(alias))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn check_log(&self) -> Result<(), Fault> {
+        if self.is_frozen { Err(Fault::Frozen) } else { Ok(()) }
+    }
+
+    fn request(&mut self, asked: Asked) -> Request {
+        let request = Request::new(self.next_request);
+        self.next_request = self.next_request.wrapping_add(1);
+        self.requests.insert(request, asked);
+        request
+    }
+
+    fn send(&mut self, session: Session, after: UpdateId, message: Message) {
+        self.outputs.push_back(Output::Send { session, message: Gated::new(after, message) });
+    }
+
+    /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
+    fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
+        let id = self.last.next().ok_or(Fault::Amount)?;
+        let bytes = record.encode();
+        self.last = id;
+        self.replay(record).map_err(|_| Fault::Corrupt)?;
+        self.outputs.push_back(Output::Persist { id, record: bytes });
+        Ok(id)
+    }
+
+    fn replay(&mut self, record: Record) -> Result<(), RecordError> {
+        let lost = RecordError::Inconsistent;
+        match record {
+            Record::Channel { id, scheme, key, payer } => {
+                let (limit, claimed, phase, lanes) = (Units::ZERO, Units::ZERO, PayeePhase::Unknown, Vec::new());
+                self.channels.insert(id, PayeeChannel { scheme, key, payer, limit, claimed, phase, lanes });
+            }
+            Record::Voucher(signed) => {
+                let channel = self.channels.get_mut(&signed.voucher.channel).ok_or(lost)?;
+                let place = channel.lanes.iter_mut().find(|it| it.voucher.lane == signed.voucher.lane);
+                match place {
+                    Some(lane) if lane.voucher.seq < signed.voucher.seq => lane.renew(signed),
+                    Some(_) => return Err(lost),
+                    None => {
+                        channel.lanes.reserve_exact(1);
+                        channel.lanes.push(PayeeLane::new(signed));
+                    }
+                }
+            }
+            Record::Tick(id, lane, seq, tick) => {
+                let channel = self.channels.get_mut(&id).ok_or(lost)?;
+                let state = channel.lanes.iter_mut().find(|it| it.voucher.lane == lane && it.voucher.seq == seq);
+                state.ok_or(lost)?.handle_flushed(tick);
+            }
+            Record::Agreed(statement) => {
+                let channel = self.channels.get_mut(&statement.channel).ok_or(lost)?;
+                channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after: statement.not_after };
+            }
+            Record::Settled(id) => {
+                self.channels.remove(&id);
+                self.aliases.retain(|_, (of, _)| *of != id);
+                self.flushes.retain(|(_, of, _), ()| *of != id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PayeeChannel {
+    fn check_open(&self) -> Result<(), Fault> {
+        match self.phase {
+            PayeePhase::Open => Ok(()),
+            PayeePhase::Unknown => Err(Fault::Phase("not known to the ledger")),
+            PayeePhase::CoopClosing { .. } | PayeePhase::Closing { .. } => Err(Fault::Phase("closing")),
+        }
+    }
+
+    /// What was paid in all lanes.
+    fn held(&self) -> Units {
+        let sum = self.lanes.iter().map(PayeeLane::value).try_fold(Units::ZERO, Units::checked_add);
+        sum.unwrap_or(Units::MAX)
+    }
+
+    fn held_besides(&self, lane: Lane) -> Result<Units, Fault> {
+        let others = self.lanes.iter().filter(|it| it.voucher.lane != lane);
+        others.map(PayeeLane::value).try_fold(Units::ZERO, Units::checked_add).ok_or(Fault::Amount)
+    }
+}
+
+impl Default for PayeeConfig {
+    fn default() -> Self {
+        Self { flush_ticks: 16, flush_after: Duration::from_millis(500), min_life: 2400, max_lanes: 64, batch: 256 }
+    }
+}
+
+impl fmt::Debug for Payee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payee")
+            .field("channels", &self.channels.len())
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}

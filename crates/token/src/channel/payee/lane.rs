@@ -1,0 +1,74 @@
+//! A lane of the payee's: the best that it holds.
+
+use crate::channel::fault::Fault;
+use crate::channel::tick::{Tick, TickCursor};
+use crate::channel::voucher::{Claim, SignedVoucher, Voucher};
+use crate::ids::ChannelId;
+use crate::units::Units;
+
+/// What a payee holds of a lane.
+pub(super) struct PayeeLane {
+    pub(super) voucher: Voucher,
+    signature: Box<[u8]>,
+    cursor: TickCursor,
+    /// The number of the last tick that is in the log.
+    flushed: u32,
+    /// What the ledger has been shown.
+    pub(super) claimed: Units,
+    /// Bytes served, or what else is measured.
+    pub(super) served: u64,
+}
+
+impl PayeeLane {
+    pub(super) fn new(signed: SignedVoucher) -> Self {
+        let SignedVoucher { voucher, signature } = signed;
+        let cursor = TickCursor::new(voucher.anchor, voucher.max_ticks);
+        Self { voucher, signature: signature.into(), cursor, flushed: 0, claimed: Units::ZERO, served: 0 }
+    }
+
+    /// A later voucher takes the place of the last one.
+    pub(super) fn renew(&mut self, signed: SignedVoucher) {
+        *self = Self { served: self.served, claimed: self.claimed, ..Self::new(signed) };
+    }
+
+    /// Takes a tick.
+    pub(super) fn accept(&mut self, channel: &ChannelId, tick: Tick) -> Result<(), Fault> {
+        self.cursor.accept(channel, tick)?;
+        Ok(())
+    }
+
+    /// A tick is in the log.
+    pub(super) fn handle_flushed(&mut self, tick: Tick) {
+        if tick.index > self.cursor.last().index {
+            self.cursor = TickCursor::resume(tick, self.voucher.max_ticks);
+        }
+        self.flushed = tick.index;
+    }
+
+    pub(super) const fn last_tick(&self) -> Tick {
+        self.cursor.last()
+    }
+
+    pub(super) const fn flushed(&self) -> u32 {
+        self.flushed
+    }
+
+    /// Ticks that are not in the log.
+    pub(super) const fn unflushed(&self) -> u32 {
+        self.cursor.last().index.saturating_sub(self.flushed)
+    }
+
+    /// What was paid over the channel's life.
+    pub(super) fn value(&self) -> Units {
+        // No tick beyond the last one is taken.
+        self.voucher.value(self.cursor.last().index).unwrap_or(self.voucher.base)
+    }
+
+    pub(super) fn signed(&self) -> SignedVoucher {
+        SignedVoucher::new(self.voucher, self.signature.to_vec())
+    }
+
+    pub(super) fn claim(&self) -> Claim {
+        Claim::new(self.signed(), Some(self.last_tick()).filter(|tick| tick.index > 0))
+    }
+}

@@ -1,0 +1,714 @@
+//! The payer's side of all its channels.
+//!
+//! A lane is armed with a voucher and pays by revealing ticks. A voucher is in the log before it is signed, and ticks are reserved there ahead,
+//! [`PayerConfig::reserve`] at a time: after a crash all that were reserved count as spent, until the payee tells what it holds.
+
+mod lane;
+mod record;
+
+use super::adjudicator::{Channel, Phase};
+use super::fault::Fault;
+use super::gate::Gated;
+use super::message::Message;
+use super::output::{Event, Output, Request, Session, ToSign};
+use super::voucher::{CloseStatement, SignedVoucher, Voucher};
+use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
+use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
+use crate::scheme::{Check, SchemeId, Schemes};
+use crate::transaction::SignedTransaction;
+use crate::units::Units;
+use lane::PayerLane;
+use record::Record;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use unchoke_core::Seed;
+
+pub use record::RecordError;
+
+/// How a payer goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PayerConfig {
+    /// Ticks that are reserved in the log at a time. More is fewer writes, and more that counts as spent after a crash until the payee is heard.
+    pub reserve: u32,
+    /// Ticks of one voucher. More is fewer signatures, and more hashes at the beginning.
+    pub ticks: u32,
+}
+
+/// A payer.
+pub struct Payer {
+    config: PayerConfig,
+    seed: Seed,
+    channels: BTreeMap<ChannelId, PayerChannel>,
+    aliases: HashMap<Session, u16>,
+    /// The number of the last record.
+    last: UpdateId,
+    requests: HashMap<Request, Asked>,
+    next_request: u64,
+    outputs: VecDeque<Output>,
+    is_frozen: bool,
+}
+
+/// A channel, as its payer knows it.
+struct PayerChannel {
+    open: ChannelOpen,
+    phase: PayerPhase,
+    /// All that may be owed.
+    limit: Units,
+    session: Option<Session>,
+    lanes: BTreeMap<Lane, PayerLane>,
+    /// What was handed to the ledger last and is not known to be in.
+    pending: Option<SignedTransaction>,
+}
+
+/// Where a channel stands for its payer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PayerPhase {
+    /// The ledger does not have it yet.
+    Funding,
+    /// It can be paid through.
+    Open,
+    /// A total is signed: nothing is paid any more.
+    CoopClosing {
+        /// The total.
+        total: Units,
+    },
+    /// Claims are taken until then.
+    Closing {
+        /// The height.
+        deadline: Height,
+    },
+}
+
+#[derive(Clone)]
+enum Asked {
+    Voucher(ChannelId, Lane, Seq),
+    Close { channel: ChannelId, statement: CloseStatement, theirs: Vec<u8> },
+    Mutual(ChannelId),
+}
+
+impl Payer {
+    /// A payer without channels. The chains of its ticks come from the seed, so that it has to be the same after each start.
+    #[must_use]
+    pub fn new(config: PayerConfig, seed: Seed) -> Self {
+        Self {
+            config,
+            seed,
+            channels: BTreeMap::new(),
+            aliases: HashMap::new(),
+            last: UpdateId::new(0),
+            requests: HashMap::new(),
+            next_request: 0,
+            outputs: VecDeque::new(),
+            is_frozen: false,
+        }
+    }
+
+    /// A payer that goes on where its log ends. It has to hear from the ledger and from its payees before it pays.
+    ///
+    /// # Errors
+    /// If a record is none, or does not follow from those before.
+    pub fn restore<'a>(
+        config: PayerConfig,
+        seed: Seed,
+        records: impl IntoIterator<Item = (UpdateId, &'a [u8])>,
+    ) -> Result<Self, RecordError> {
+        let mut payer = Self::new(config, seed);
+        for (id, bytes) in records {
+            if payer.last.next() != Some(id) {
+                return Err(RecordError::Gap { after: payer.last, found: id });
+            }
+            payer.replay(Record::decode(bytes)?)?;
+            payer.last = id;
+        }
+        for channel in payer.channels.values_mut() {
+            channel.lanes.values_mut().for_each(PayerLane::handle_restart);
+            if let Some(pending) = &channel.pending {
+                payer.outputs.push_back(Output::Submit(Gated::new(payer.last, Box::new(pending.clone()))));
+            }
+        }
+        Ok(payer)
+    }
+
+    /// The records that make a payer such as this one: a new log in place of a long one.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        for (id, channel) in &self.channels {
+            let opened = Record::Opened { open: channel.open.clone(), transaction: channel.pending.clone() };
+            records.push(opened.encode());
+            for lane in channel.lanes.values() {
+                records.push(Record::Voucher(lane.voucher).encode());
+                records.push(Record::Reserved(*id, lane.voucher.lane, lane.voucher.seq, lane.reserved).encode());
+            }
+            if let PayerPhase::CoopClosing { total } = channel.phase {
+                records.push(Record::Agreed(*id, total).encode());
+            }
+        }
+        records
+    }
+
+    /// Opens a channel by a transaction of the wallet's.
+    ///
+    /// # Errors
+    /// If it opens none, or the log cannot be written.
+    pub fn open(&mut self, transaction: SignedTransaction) -> Result<ChannelId, Fault> {
+        self.check_log()?;
+        let Contract::ChannelOpen(open) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
+        let (open, id) = (open.clone(), Channel::id(open));
+        if self.channels.contains_key(&id) {
+            return Err(Fault::Transaction);
+        }
+        let after = self.write(Record::Opened { open, transaction: Some(transaction.clone()) })?;
+        self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
+        Ok(id)
+    }
+
+    /// Takes over a channel that the ledger has and the log has not, because the log was lost. Until its payee has told what it holds, all
+    /// that the channel holds counts as spent.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn adopt(&mut self, open: ChannelOpen) -> Result<ChannelId, Fault> {
+        self.check_log()?;
+        let id = Channel::id(&open);
+        if !self.channels.contains_key(&id) {
+            self.write(Record::Opened { open, transaction: None })?;
+        }
+        Ok(id)
+    }
+
+    /// The payee of a channel is there. The payer asks what it holds.
+    ///
+    /// # Errors
+    /// If there is no such channel.
+    pub fn connect(&mut self, id: ChannelId, session: Session) -> Result<(), Fault> {
+        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        channel.session = Some(session);
+        let lanes = channel.lanes.values_mut().map(|lane| {
+            lane.handle_connected();
+            (lane.voucher.lane, lane.voucher.seq)
+        });
+        let message = Message::Reestablish { channel: id, lanes: lanes.collect() };
+        self.send(session, self.last, message);
+        Ok(())
+    }
+
+    /// A session has ended.
+    pub fn disconnect(&mut self, session: Session) {
+        self.aliases.remove(&session);
+        self.channels.values_mut().filter(|it| it.session == Some(session)).for_each(|it| it.session = None);
+    }
+
+    /// Gives a lane a new voucher: for what was paid so far and `now` besides, with as many ticks of `tick_value` as the configuration has.
+    ///
+    /// # Errors
+    /// If the channel is not open, holds less, or the log cannot be written.
+    pub fn arm(&mut self, id: ChannelId, lane: Lane, now: Units, tick_value: Units) -> Result<(), Fault> {
+        self.check_log()?;
+        let config = self.config;
+        let channel = self.open_channel(id)?;
+        if channel.session.is_none() {
+            return Err(Fault::Disconnected);
+        }
+        if channel.lanes.len() >= super::message::MAX_LANES && !channel.lanes.contains_key(&lane) {
+            return Err(Fault::Lanes);
+        }
+        let known = channel.lanes.get(&lane);
+        if known.is_some_and(|lane| !lane.is_settled()) {
+            return Err(Fault::Disconnected);
+        }
+        let (paid, seq) = known.map_or((Units::ZERO, Seq::new(0)), |lane| (lane.paid(), lane.voucher.seq));
+        let base = paid.checked_add(now).ok_or(Fault::Amount)?;
+        let others = channel.owed_besides(lane)?;
+        let need = others.checked_add(base).ok_or(Fault::Amount)?;
+        if need > channel.limit {
+            return Err(Fault::Funds { need, have: channel.limit });
+        }
+        let seq = seq.next().ok_or(Fault::Amount)?;
+        let voucher = Voucher::new(id, lane, seq, base);
+        let voucher = if tick_value.is_zero() {
+            voucher
+        } else {
+            let chain = lane::chain(&self.seed, &voucher, config.ticks);
+            voucher.with_ticks(*chain.anchor(), tick_value, chain.len())
+        };
+        voucher.value(voucher.max_ticks).ok_or(Fault::Amount)?;
+        let after = self.write(Record::Voucher(voucher))?;
+        self.ask_to_sign(after, voucher);
+        Ok(())
+    }
+
+    /// Pays so many ticks.
+    ///
+    /// # Errors
+    /// If the lane has fewer, the channel holds less, the payee is not there, or the log cannot be written.
+    pub fn pay(&mut self, id: ChannelId, lane: Lane, ticks: u32) -> Result<(), Fault> {
+        self.check_log()?;
+        let config = self.config;
+        let channel = self.open_channel(id)?;
+        let session = channel.session.ok_or(Fault::Disconnected)?;
+        let (others, limit) = (channel.owed_besides(lane)?, channel.limit);
+        let state = channel.lanes.get(&lane).ok_or(Fault::UnknownLane(lane))?;
+        let alias = state.alias.filter(|_| state.is_settled()).ok_or(Fault::Disconnected)?;
+        let left = state.voucher.max_ticks.saturating_sub(state.revealed);
+        let index = state.revealed.checked_add(ticks).filter(|_| ticks > 0 && ticks <= left);
+        let index = index.ok_or(Fault::Exhausted { left })?;
+        let value = state.voucher.value(index).ok_or(Fault::Amount)?;
+        let need = others.checked_add(value).ok_or(Fault::Amount)?;
+        if need > limit {
+            return Err(Fault::Funds { need, have: limit });
+        }
+        if index > state.reserved {
+            // What counts as spent after a crash has to be there, too.
+            let most = state.voucher.max_ticks.min(index.saturating_add(config.reserve.saturating_sub(1)));
+            let affordable = (index..=most).rev().find(|upto| {
+                state.voucher.value(*upto).and_then(|it| it.checked_add(others)).is_some_and(|all| all <= limit)
+            });
+            let record = Record::Reserved(id, lane, state.voucher.seq, affordable.unwrap_or(index));
+            self.write(record)?;
+        }
+        let Self { seed, channels, .. } = self;
+        let state = channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
+        let tick = state.reveal(seed, index).ok_or(Fault::Amount)?;
+        let after = state.reserved_by;
+        self.send(session, after, Message::Tick { alias, tick });
+        Ok(())
+    }
+
+    /// Asks the ledger to close, by a transaction of the wallet's. Claims are taken for a while yet.
+    ///
+    /// # Errors
+    /// If it closes no channel of ours, or the log cannot be written.
+    pub fn close(&mut self, transaction: SignedTransaction) -> Result<(), Fault> {
+        self.check_log()?;
+        let Contract::ChannelClose(close) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
+        let id = ChannelId::new(close.channel[..].try_into().map_err(|_| Fault::Transaction)?);
+        self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        self.hand_in(id, transaction)
+    }
+
+    /// Adds to a channel's deposit, by a transaction of the wallet's. It counts when the ledger has it.
+    ///
+    /// # Errors
+    /// If it is for no channel of ours, or the log cannot be written.
+    pub fn top_up(&mut self, transaction: SignedTransaction) -> Result<(), Fault> {
+        self.check_log()?;
+        let Contract::ChannelTopUp(it) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
+        let id = ChannelId::new(it.channel[..].try_into().map_err(|_| Fault::Transaction)?);
+        self.open_channel(id)?;
+        self.hand_in(id, transaction)
+    }
+
+    /// For a channel without a deposit: what the vault may be asked for by it, reservation and credit together.
+    ///
+    /// # Errors
+    /// If there is no such channel.
+    pub fn set_limit(&mut self, id: ChannelId, limit: Units) -> Result<(), Fault> {
+        self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?.limit = limit;
+        Ok(())
+    }
+
+    /// The ledger's view of a channel, whenever it may have changed, from a block that will not be taken back. `None` if the ledger has none, or
+    /// none any more.
+    pub fn handle_channel(&mut self, id: ChannelId, view: Option<&Channel>) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(view) = view else {
+            if channel.phase != PayerPhase::Funding {
+                self.settle(id, Units::ZERO);
+            }
+            return;
+        };
+        if let Some(deposit) = view.deposit() {
+            channel.limit = deposit;
+        }
+        match view.phase() {
+            Phase::Open => {
+                if matches!(channel.phase, PayerPhase::Funding | PayerPhase::Closing { .. }) {
+                    channel.phase = PayerPhase::Open;
+                    channel.pending = None;
+                    self.outputs.push_back(Output::Event(Event::Opened(id)));
+                }
+            }
+            Phase::Closing { deadline, .. } => {
+                let before = std::mem::replace(&mut channel.phase, PayerPhase::Closing { deadline });
+                channel.pending = None;
+                if before != channel.phase {
+                    self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                }
+            }
+            Phase::Done => self.settle(id, view.claimed()),
+        }
+    }
+
+    /// A message of a payee.
+    ///
+    /// # Errors
+    /// [`Fault::disposition`] tells what to do.
+    pub fn handle_message(&mut self, session: Session, message: Message, schemes: &Schemes) -> Result<(), Fault> {
+        match message {
+            Message::Receipt { alias, seq, index, served } => {
+                let (id, lane) = self.lane_of(session, alias)?;
+                let Some(state) = self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)) else {
+                    return Ok(());
+                };
+                if state.voucher.seq == seq && index <= state.revealed && index >= state.acked {
+                    state.acked = index;
+                    let total = state.voucher.value(index).ok_or(Fault::Amount)?;
+                    let event = Event::Receipt { channel: id, lane, total, served };
+                    self.outputs.push_back(Output::Event(event));
+                }
+                Ok(())
+            }
+            Message::Held { voucher, tick } => self.handle_held(session, &voucher, tick.as_ref(), schemes),
+            Message::Reestablish { channel, lanes } => self.handle_told(session, channel, &lanes),
+            Message::Close { channel, total, not_after, signature } => {
+                self.handle_close(session, CloseStatement::new(channel, total, not_after), signature, schemes)
+            }
+            Message::Due { alias, .. } => self.lane_of(session, alias).map(drop),
+            Message::Error { .. } => Ok(()),
+            Message::Voucher { .. } | Message::Tick { .. } | Message::CloseSigned { .. } => {
+                Err(Fault::Phase("the payer's"))
+            }
+        }
+    }
+
+    /// The signature that was asked for.
+    ///
+    /// # Errors
+    /// If none was asked for under this request.
+    pub fn handle_signed(&mut self, request: Request, signature: Vec<u8>) -> Result<(), Fault> {
+        match self.requests.remove(&request).ok_or(Fault::Transaction)? {
+            Asked::Voucher(id, lane, seq) => {
+                let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+                let Some(session) = channel.session else { return Ok(()) };
+                let Some(state) = channel.lanes.get_mut(&lane).filter(|it| it.voucher.seq == seq) else {
+                    return Ok(());
+                };
+                let next = self.aliases.entry(session).or_insert(0);
+                let alias = match state.alias {
+                    Some(alias) => alias,
+                    None if *next < ALIASES => {
+                        *next = next.saturating_add(1);
+                        next.saturating_sub(1)
+                    }
+                    None => return Err(Fault::Lanes),
+                };
+                state.alias = Some(alias);
+                state.handle_sent();
+                let (after, ticks) = (state.written_by, state.voucher.max_ticks);
+                let voucher = SignedVoucher::new(state.voucher, signature);
+                self.send(session, after, Message::Voucher { alias, voucher });
+                self.outputs.push_back(Output::Event(Event::Armed { channel: id, lane, ticks }));
+                Ok(())
+            }
+            Asked::Close { channel: id, statement, theirs } => {
+                let Some(channel) = self.channels.get(&id) else { return Ok(()) };
+                let (session, owner_address) = (channel.session, channel.open.owner_address.clone());
+                if let Some(session) = session {
+                    self.send(session, self.last, Message::CloseSigned { channel: id, signature: signature.clone() });
+                }
+                let contract = ChannelCloseMutual {
+                    owner_address,
+                    channel: id.as_bytes().to_vec(),
+                    total: statement.total.to_i64(),
+                    not_after: statement.not_after.get().cast_signed(),
+                    payer_signature: signature,
+                    payee_signature: theirs,
+                };
+                let request = self.request(Asked::Mutual(id));
+                self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
+                Ok(())
+            }
+            Asked::Mutual(_) => Err(Fault::Transaction),
+        }
+    }
+
+    /// The signer has refused. What was asked for is not done; a voucher may be asked for again with [`arm`](Self::arm).
+    pub fn handle_refused(&mut self, request: Request) {
+        self.requests.remove(&request);
+    }
+
+    /// The transaction that was asked for.
+    ///
+    /// # Errors
+    /// If none was asked for under this request, or the log cannot be written.
+    pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
+        self.check_log()?;
+        match self.requests.remove(&request) {
+            Some(Asked::Mutual(id)) => self.hand_in(id, transaction),
+            _ => Err(Fault::Transaction),
+        }
+    }
+
+    /// The log cannot be written. Nothing is paid until it can.
+    pub fn handle_store_failure(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// The log has what it was given.
+    pub fn handle_store_recovery(&mut self) {
+        self.is_frozen = false;
+    }
+
+    /// The next thing to do. To be asked again after every other call.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Where a channel stands.
+    #[must_use]
+    pub fn phase(&self, id: &ChannelId) -> Option<PayerPhase> {
+        self.channels.get(id).map(|it| it.phase)
+    }
+
+    /// All channels.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
+        self.channels.keys().copied()
+    }
+
+    /// What was paid in a lane over the channel's life, as far as the payer knows; what it has to reckon with may be more.
+    #[must_use]
+    pub fn paid(&self, id: &ChannelId, lane: Lane) -> Units {
+        self.channels.get(id).and_then(|it| it.lanes.get(&lane)).map_or(Units::ZERO, PayerLane::paid)
+    }
+
+    /// The most that the payee may claim.
+    #[must_use]
+    pub fn owed(&self, id: &ChannelId) -> Units {
+        let channel = self.channels.get(id);
+        channel.map_or(Units::ZERO, |channel| channel.owed_besides(Lane::new(u32::MAX)).unwrap_or(channel.limit))
+    }
+
+    /// Ticks that a lane has left.
+    #[must_use]
+    pub fn ticks_left(&self, id: &ChannelId, lane: Lane) -> u32 {
+        let state = self.channels.get(id).and_then(|it| it.lanes.get(&lane));
+        state.map_or(0, |it| it.voucher.max_ticks.saturating_sub(it.revealed))
+    }
+
+    /// What the payee holds of a lane. If it is more than the log says, the log was lost, and what the payee shows is taken over.
+    fn handle_held(
+        &mut self,
+        session: Session,
+        held: &SignedVoucher,
+        tick: Option<&super::tick::Tick>,
+        schemes: &Schemes,
+    ) -> Result<(), Fault> {
+        let voucher = held.voucher;
+        let (id, lane) = (voucher.channel, voucher.lane);
+        let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
+        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
+        let index = tick.map_or(0, |tick| tick.index);
+        voucher.value(index).ok_or(Fault::Amount)?;
+        if tick.is_some_and(|tick| !tick.leads_to(&id, &voucher.anchor)) {
+            return Err(Fault::Signature);
+        }
+        let known = channel.lanes.get(&lane).map(|it| it.voucher);
+        if known.is_none_or(|known| known.seq < voucher.seq) {
+            let scheme = u8::try_from(channel.open.voucher_scheme).map_or(SchemeId::NONE, SchemeId::new);
+            let verifier = schemes.get(scheme).ok_or(Fault::Signature)?;
+            let message = voucher.to_bytes();
+            if !verifier.verify(&Check::new(&channel.open.voucher_key, &message, &held.signature)) {
+                return Err(Fault::Signature);
+            }
+            self.check_log()?;
+            self.write(Record::Voucher(voucher))?;
+            // How many of its ticks were revealed nobody here knows: all of them may be claimed.
+            self.write(Record::Reserved(id, lane, voucher.seq, voucher.max_ticks))?;
+        } else if known != Some(voucher) {
+            // An older voucher than ours: ours has not arrived.
+            return self.send_again(id, lane);
+        }
+        let state =
+            self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
+        state.handle_held(index);
+        self.send_again(id, lane)
+    }
+
+    /// The payee has told of all that it holds: of lanes that it did not tell of it has nothing.
+    fn handle_told(&mut self, session: Session, id: ChannelId, told: &[(Lane, Seq)]) -> Result<(), Fault> {
+        let channel = self.channels.get_mut(&id).filter(|it| it.session == Some(session));
+        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
+        let mut missing = Vec::new();
+        for (lane, state) in &mut channel.lanes {
+            if !state.is_settled() && !told.iter().any(|(known, _)| known == lane) {
+                state.handle_held(0);
+                missing.push(*lane);
+            }
+        }
+        missing.into_iter().try_for_each(|lane| self.send_again(id, lane))
+    }
+
+    /// Lets the last voucher of a lane be signed again, which gives the same signature, and sent.
+    fn send_again(&mut self, id: ChannelId, lane: Lane) -> Result<(), Fault> {
+        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        let is_paying = matches!(channel.phase, PayerPhase::Funding | PayerPhase::Open);
+        let state = channel.lanes.get_mut(&lane).filter(|it| is_paying && it.alias.is_none());
+        if let Some(state) = state {
+            let (voucher, after) = (state.voucher, state.written_by);
+            self.ask_to_sign(after, voucher);
+        }
+        Ok(())
+    }
+
+    /// The payee would close at a total.
+    fn handle_close(
+        &mut self,
+        session: Session,
+        statement: CloseStatement,
+        theirs: Vec<u8>,
+        schemes: &Schemes,
+    ) -> Result<(), Fault> {
+        self.check_log()?;
+        let id = statement.channel;
+        let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
+        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
+        match channel.phase {
+            PayerPhase::Funding => return Err(Fault::Phase("not open yet")),
+            PayerPhase::CoopClosing { total } if total != statement.total => {
+                return Err(Fault::Phase("agreed on already"));
+            }
+            _ => {}
+        }
+        // Not more than what was revealed, whatever is reserved.
+        let paid = channel.lanes.values().try_fold(Units::ZERO, |all, lane| all.checked_add(lane.paid()));
+        let paid = paid.ok_or(Fault::Amount)?;
+        if statement.total > paid {
+            return Err(Fault::Funds { need: statement.total, have: paid });
+        }
+        let signer = schemes.signer(&statement.to_bytes(), &theirs);
+        if signer.is_none_or(|(signer, _)| signer.as_bytes()[..] != channel.open.payee_address) {
+            return Err(Fault::Signature);
+        }
+        let after = self.write(Record::Agreed(id, statement.total))?;
+        let request = self.request(Asked::Close { channel: id, statement, theirs });
+        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
+        Ok(())
+    }
+
+    fn hand_in(&mut self, id: ChannelId, transaction: SignedTransaction) -> Result<(), Fault> {
+        let after = self.write(Record::Submitted(id, transaction.clone()))?;
+        self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
+        Ok(())
+    }
+
+    fn settle(&mut self, id: ChannelId, claimed: Units) {
+        // What the ledger knows to be over needs no care: should the record be lost, it is written again.
+        if self.write(Record::Settled(id)).is_ok() {
+            self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+        }
+    }
+
+    fn open_channel(&mut self, id: ChannelId) -> Result<&mut PayerChannel, Fault> {
+        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        match channel.phase {
+            PayerPhase::Open => Ok(channel),
+            PayerPhase::Funding => Err(Fault::Phase("not open yet")),
+            PayerPhase::CoopClosing { .. } | PayerPhase::Closing { .. } => Err(Fault::Phase("closing")),
+        }
+    }
+
+    fn lane_of(&self, session: Session, alias: u16) -> Result<(ChannelId, Lane), Fault> {
+        let of_session = self.channels.iter().filter(|(_, it)| it.session == Some(session));
+        let mut lanes = of_session.flat_map(|(id, it)| it.lanes.iter().map(|(lane, state)| (*id, *lane, state.alias)));
+        let found = lanes.find(|(_, _, known)| *known == Some(alias));
+        found.map(|(id, lane, _)| (id, lane)).ok_or(Fault::Alias(alias))
+    }
+
+    const fn check_log(&self) -> Result<(), Fault> {
+        if self.is_frozen { Err(Fault::Frozen) } else { Ok(()) }
+    }
+
+    fn ask_to_sign(&mut self, after: UpdateId, voucher: Voucher) {
+        let request = self.request(Asked::Voucher(voucher.channel, voucher.lane, voucher.seq));
+        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Voucher(voucher)) });
+    }
+
+    fn request(&mut self, asked: Asked) -> Request {
+        let request = Request::new(self.next_request);
+        self.next_request = self.next_request.wrapping_add(1);
+        self.requests.insert(request, asked);
+        request
+    }
+
+    fn send(&mut self, session: Session, after: UpdateId, message: Message) {
+        self.outputs.push_back(Output::Send { session, message: Gated::new(after, message) });
+    }
+
+    /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
+    fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
+        let id = self.last.next().ok_or(Fault::Amount)?;
+        let bytes = record.encode();
+        self.last = id;
+        self.replay(record).map_err(|_| Fault::Corrupt)?;
+        self.outputs.push_back(Output::Persist { id, record: bytes });
+        Ok(id)
+    }
+
+    fn replay(&mut self, record: Record) -> Result<(), RecordError> {
+        let last = self.last;
+        let lost = RecordError::Inconsistent;
+        match record {
+            Record::Opened { open, transaction } => {
+                let id = Channel::id(&open);
+                let limit = Units::try_from(open.deposit).map_err(|_| lost)?;
+                let (phase, session, lanes) = (PayerPhase::Funding, None, BTreeMap::new());
+                let channel = PayerChannel { open, phase, limit, session, lanes, pending: transaction };
+                self.channels.insert(id, channel);
+            }
+            Record::Voucher(voucher) => {
+                let channel = self.channels.get_mut(&voucher.channel).ok_or(lost)?;
+                match channel.lanes.get_mut(&voucher.lane) {
+                    Some(lane) if lane.voucher.seq < voucher.seq => lane.renew(voucher, last),
+                    Some(_) => return Err(lost),
+                    None => drop(channel.lanes.insert(voucher.lane, PayerLane::new(voucher, last))),
+                }
+            }
+            Record::Reserved(id, lane, seq, upto) => {
+                let lane = self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(lost)?;
+                if lane.voucher.seq != seq || upto > lane.voucher.max_ticks || upto < lane.reserved {
+                    return Err(lost);
+                }
+                (lane.reserved, lane.reserved_by) = (upto, last);
+            }
+            Record::Submitted(id, transaction) => {
+                self.channels.get_mut(&id).ok_or(lost)?.pending = Some(transaction);
+            }
+            Record::Agreed(id, total) => {
+                self.channels.get_mut(&id).ok_or(lost)?.phase = PayerPhase::CoopClosing { total };
+            }
+            Record::Settled(id) => drop(self.channels.remove(&id)),
+        }
+        Ok(())
+    }
+}
+
+impl PayerChannel {
+    /// What has to be reckoned with in all lanes but one.
+    fn owed_besides(&self, lane: Lane) -> Result<Units, Fault> {
+        let others = self.lanes.iter().filter(|(other, _)| **other != lane);
+        let sum = others.map(|(_, lane)| lane.owed()).try_fold(Units::ZERO, Units::checked_add);
+        sum.ok_or(Fault::Amount)
+    }
+}
+
+impl Default for PayerConfig {
+    fn default() -> Self {
+        Self { reserve: 64, ticks: 4096 }
+    }
+}
+
+impl fmt::Debug for Payer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payer")
+            .field("channels", &self.channels.len())
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Aliases of one session.
+const ALIASES: u16 = 0x8000;

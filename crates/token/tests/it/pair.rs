@@ -1,0 +1,294 @@
+//! A payer and a payee, their logs, and the ledger between them.
+
+use crate::world::{World, units};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use unchoke_core::Seed;
+use unchoke_token::channel::{Durable, Event, Fault, Message, Output, Payee, PayeeConfig, Payer, PayerConfig, Session};
+use unchoke_token::contract::{ChannelClose, ChannelOpen, Contract};
+use unchoke_token::ledger::Ledger as _;
+use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signer as _, UpdateId};
+
+const SESSION: Session = Session::new(1);
+const LANE: Lane = Lane::new(0);
+
+/// A log in memory: what is synced survives, the rest may not.
+#[derive(Default)]
+struct Log {
+    records: Vec<(UpdateId, Vec<u8>)>,
+}
+
+impl Log {
+    fn append(&mut self, id: UpdateId, record: Vec<u8>) {
+        self.records.push((id, record));
+    }
+
+    fn durable(&self) -> Durable {
+        Durable::up_to(self.records.last().map_or(UpdateId::new(0), |(id, _)| *id))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (UpdateId, &[u8])> {
+        self.records.iter().map(|(id, record)| (*id, &record[..]))
+    }
+}
+
+/// Account 0 pays account 1.
+struct Pair {
+    world: World,
+    payer: Payer,
+    payee: Payee,
+    logs: [Log; 2],
+    to_payee: VecDeque<Message>,
+    to_payer: VecDeque<Message>,
+    events: Vec<Event>,
+    faults: Vec<Fault>,
+    now: Instant,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let world = World::new(2, |params| {
+            params.channels.min_dispute = 5;
+            params.channels.extension = 2;
+        });
+        let mut config = PayerConfig::default();
+        config.ticks = 1000;
+        let payer = Payer::new(config, Seed::new([5; 32]));
+        let payee = new_payee(&world);
+        let (logs, events, faults) = (Default::default(), Vec::new(), Vec::new());
+        let (to_payee, to_payer) = Default::default();
+        Self { world, payer, payee, logs, to_payee, to_payer, events, faults, now: Instant::now() }
+    }
+
+    /// Opens a channel and puts it into a block.
+    fn open(&mut self, deposit: i64) -> ChannelId {
+        let open = ChannelOpen {
+            owner_address: self.world.bytes(0),
+            payee_address: self.world.bytes(1),
+            asset_name: b"_".to_vec(),
+            deposit,
+            voucher_scheme: SchemeId::ED25519.get().into(),
+            voucher_key: self.world.accounts[0].public_key(),
+            salt: vec![7; 16],
+            ledger: self.world.ledger.id().as_bytes().to_vec(),
+            opened_at: self.world.ledger.head().number.get() as i64,
+            dispute: 5,
+            ..ChannelOpen::default()
+        };
+        let transaction = self.world.sign(0, open);
+        let id = self.payer.open(transaction).unwrap();
+        self.run();
+        self.seal(1);
+        self.payer.connect(id, SESSION).unwrap();
+        self.run();
+        id
+    }
+
+    /// Does what both ask for, until neither asks for anything.
+    fn run(&mut self) {
+        loop {
+            if let Some(output) = self.payer.poll_output() {
+                self.carry_out(0, output);
+            } else if let Some(output) = self.payee.poll_output() {
+                self.carry_out(1, output);
+            } else if let Some(message) = self.to_payee.pop_front() {
+                let message = Message::decode(&message.encode()).unwrap();
+                let outcome = self.payee.handle_message(self.now, SESSION, message);
+                self.faults.extend(outcome.err());
+            } else if let Some(message) = self.to_payer.pop_front() {
+                let outcome = self.payer.handle_message(SESSION, message, &Schemes::default());
+                self.faults.extend(outcome.err());
+            } else {
+                break;
+            }
+            self.faults.extend(std::iter::from_fn(|| self.payee.poll_fault()).map(|(_, fault)| fault));
+        }
+    }
+
+    fn carry_out(&mut self, side: usize, output: Output) {
+        match output {
+            Output::Persist { id, record } => self.logs[side].append(id, record),
+            Output::Sign { request, what } => {
+                let what = what.open(self.logs[side].durable()).unwrap();
+                let signature = self.world.accounts[side].sign(&what.as_signable()).unwrap();
+                if side == 0 {
+                    self.payer.handle_signed(request, signature).unwrap();
+                } else {
+                    self.payee.handle_signed(request, SESSION, signature).unwrap();
+                }
+            }
+            Output::Send { message, .. } => {
+                let message = message.open(self.logs[side].durable()).unwrap();
+                if side == 0 { self.to_payee.push_back(message) } else { self.to_payer.push_back(message) }
+            }
+            Output::Build { request, contract } => {
+                let signed = self.world.sign(side, Contract::clone(&contract));
+                if side == 0 {
+                    self.payer.handle_built(request, signed).unwrap();
+                } else {
+                    self.payee.handle_built(request, signed).unwrap();
+                }
+            }
+            Output::Submit(transaction) => {
+                let transaction = transaction.open(self.logs[side].durable()).unwrap();
+                self.world.ledger.submit(&transaction).unwrap();
+            }
+            Output::Event(event) => self.events.push(event),
+            _ => unreachable!(),
+        }
+    }
+
+    fn seal(&mut self, blocks: u64) {
+        self.world.seal(blocks);
+        let known: Vec<_> = self.payer.channels().chain(self.payee.channels()).collect();
+        let height = self.world.ledger.head().number;
+        for id in known {
+            let view = self.world.ledger.channel(&id).cloned();
+            let limit = view.as_ref().and_then(unchoke_token::channel::Channel::deposit).unwrap_or_default();
+            self.payer.handle_channel(id, view.as_ref());
+            self.payee.handle_channel(height, id, view.as_ref(), limit).unwrap();
+        }
+        self.run();
+    }
+
+    fn restart_payer(&mut self, id: ChannelId) {
+        let mut config = PayerConfig::default();
+        config.ticks = 1000;
+        self.payer = Payer::restore(config, Seed::new([5; 32]), self.logs[0].iter()).unwrap();
+        self.payee.disconnect(SESSION);
+        self.seal(0);
+        self.payer.connect(id, SESSION).unwrap();
+        self.run();
+    }
+
+    fn held(&self, number: usize) -> u64 {
+        self.world.ledger.balance(&self.world.address(number), AssetId::NATIVE).get()
+    }
+}
+
+fn new_payee(world: &World) -> Payee {
+    let mut config = PayeeConfig::default();
+    config.min_life = 5;
+    Payee::new(config, world.address(1), Arc::new(Schemes::default()), Seed::new([6; 32]).rng())
+}
+
+#[test]
+fn a_thousand_ticks_are_paid_with_one_signature_and_both_close_at_once() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(7), units(3)).unwrap();
+    pair.run();
+    for _ in 0..1000 {
+        pair.payer.pay(id, LANE, 1).unwrap();
+        pair.run();
+    }
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Exhausted { left: 0 }));
+    assert_eq!(pair.payee.paid(&id, LANE), units(3007));
+    // One record for the channel, one for the voucher, and one for each 64 ticks; at the payee for each 16.
+    assert_eq!((pair.logs[0].records.len(), pair.logs[1].records.len()), (2 + 1000_usize.div_ceil(64), 2 + 1000 / 16));
+    // The next voucher takes over what was paid.
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 10).unwrap();
+    pair.run();
+    assert_eq!(pair.payee.paid(&id, LANE), units(3037));
+    let height = pair.world.ledger.head().number;
+    pair.payee.propose_close(id, height.saturating_add(10)).unwrap();
+    pair.run();
+    pair.seal(1);
+    assert_eq!((pair.held(0), pair.held(1)), (1_000_000 - 3037, 1_003_037));
+    assert!(pair.events.contains(&Event::Settled { channel: id, claimed: units(3037) }));
+    assert_eq!(pair.faults, []);
+    assert_eq!(pair.payer.channels().count() + pair.payee.channels().count(), 0);
+}
+
+#[test]
+fn a_payer_that_has_crashed_learns_from_its_payee_how_far_it_was_and_goes_on() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 70).unwrap();
+    pair.run();
+    // Ten ticks are lost on their way.
+    pair.payer.pay(id, LANE, 10).unwrap();
+    while let Some(output) = pair.payer.poll_output() {
+        pair.carry_out(0, output);
+    }
+    pair.to_payee.clear();
+    assert_eq!(pair.payer.paid(&id, LANE), units(240));
+    pair.restart_payer(id);
+    assert_eq!(pair.payer.paid(&id, LANE), units(210));
+    assert!(pair.payer.owed(&id) >= units(240));
+    pair.payer.pay(id, LANE, 1).unwrap();
+    pair.run();
+    assert_eq!(pair.payee.paid(&id, LANE), units(213));
+    assert_eq!(pair.faults, []);
+}
+
+#[test]
+fn a_payer_that_has_lost_its_log_takes_over_what_its_payee_shows() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    let open = match pair.world.ledger.block(Height::new(1)).unwrap().unwrap().transactions[0]
+        .transaction()
+        .contract
+        .clone()
+    {
+        Contract::ChannelOpen(open) => open,
+        _ => unreachable!(),
+    };
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 70).unwrap();
+    pair.run();
+    pair.logs[0].records.clear();
+    let mut config = PayerConfig::default();
+    config.ticks = 1000;
+    pair.payer = Payer::new(config, Seed::new([5; 32]));
+    assert_eq!(pair.payer.adopt(open), Ok(id));
+    pair.payee.disconnect(SESSION);
+    pair.seal(0);
+    pair.payer.connect(id, SESSION).unwrap();
+    pair.run();
+    assert_eq!((pair.payer.paid(&id, LANE), pair.payer.owed(&id)), (units(210), units(3000)));
+    pair.payer.pay(id, LANE, 5).unwrap();
+    pair.run();
+    assert_eq!(pair.payee.paid(&id, LANE), units(225));
+    assert_eq!(pair.faults, []);
+}
+
+#[test]
+fn a_payee_that_has_crashed_loses_no_more_than_it_has_allowed_and_claims_when_the_payer_closes() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    for _ in 0..40 {
+        pair.payer.pay(id, LANE, 1).unwrap();
+        pair.run();
+    }
+    let config = PayeeConfig::default();
+    let (address, schemes) = (pair.world.address(1), Arc::new(Schemes::default()));
+    let rng = Seed::new([6; 32]).rng();
+    pair.payee = Payee::restore(config, address, schemes, rng, pair.logs[1].iter()).unwrap();
+    assert_eq!(pair.payee.paid(&id, LANE), units(32 * 3));
+    pair.seal(0);
+    pair.payer.connect(id, SESSION).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 1).unwrap();
+    pair.run();
+    pair.now += Duration::from_secs(1);
+    pair.payee.handle_timeout(pair.now);
+    pair.run();
+    let close = ChannelClose { owner_address: pair.world.bytes(0), channel: id.as_bytes().to_vec() };
+    let close = pair.world.sign(0, close);
+    pair.payer.close(close).unwrap();
+    pair.run();
+    pair.seal(1);
+    pair.seal(1);
+    let view = pair.world.ledger.channel(&id).unwrap();
+    assert_eq!(view.claimed(), units(33 * 3));
+    assert_eq!(pair.faults, []);
+}
