@@ -1,6 +1,6 @@
 //! Addresses of accounts, as TRON has them: 21 bytes, in text 34 characters of Base58Check.
 
-use crate::scheme::SchemeId;
+use crate::ids::SchemeId;
 use std::fmt;
 use std::str::FromStr;
 use unchoke_core::hash::sha256;
@@ -119,7 +119,11 @@ impl fmt::Display for Address {
                 carry /= 58;
             }
         }
-        let text: String = digits.iter().rev().map(|digit| char::from(ALPHABET[usize::from(*digit)])).collect();
+        let text: String = digits
+            .iter()
+            .rev()
+            .filter_map(|digit| ALPHABET.get(usize::from(*digit)).copied().map(char::from))
+            .collect();
         f.pad(&text)
     }
 }

@@ -7,9 +7,7 @@ pub mod message;
 pub mod output;
 pub mod payee;
 pub mod payer;
-pub mod tick;
 pub mod vault;
-pub mod voucher;
 
 pub use adjudicator::{Channel, ChannelError, ChannelParams};
 pub use fault::{Disposition, Fault};
@@ -18,6 +16,4 @@ pub use message::{Message, MessageError};
 pub use output::{Event, Output, Request, Session, ToSign};
 pub use payee::{Payee, PayeeConfig, PayeePhase};
 pub use payer::{Payer, PayerConfig, PayerPhase, RecordError};
-pub use tick::{Tick, TickChain, TickCursor};
 pub use vault::{Vault, VaultError};
-pub use voucher::{Claim, CloseStatement, SignedVoucher, Voucher, VoucherError};

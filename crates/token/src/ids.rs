@@ -117,6 +117,31 @@ number! {
     Timestamp, u64
 }
 
+/// The number of a signature scheme.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SchemeId(u8);
+
+impl SchemeId {
+    /// None: of an account that has not signed anything yet, and of a channel without vouchers.
+    pub const NONE: Self = Self(0);
+    /// Ed25519 (RFC 8032), checked strictly.
+    pub const ED25519: Self = Self(1);
+    /// ECDSA on secp256k1 with recovery, as TRON has it.
+    pub const SECP256K1: Self = Self(2);
+
+    /// The scheme with a number.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
 impl AssetId {
     /// The coin of the ledger itself, which TRX is on TRON.
     pub const NATIVE: Self = Self(0);
@@ -127,7 +152,7 @@ impl AssetId {
         if text == b"_" {
             return Some(Self::NATIVE);
         }
-        let is_plain = !text.is_empty() && text[0] != b'0' && text.iter().all(u8::is_ascii_digit);
+        let is_plain = text.first().is_some_and(|first| *first != b'0') && text.iter().all(u8::is_ascii_digit);
         let digits = std::str::from_utf8(text).ok().filter(|_| is_plain)?;
         digits.parse().ok().map(Self)
     }

@@ -17,5 +17,5 @@ pub use execute::Receipt;
 pub use params::ChainParams;
 pub use record::{Account, Asset, Exchange, Totals};
 pub use state::Key;
-pub use store::{Batch, LedgerStore, MemoryLedgerStore, StoreError};
+pub use store::{Batch, LedgerStore, MemoryLedgerStore, StoreError, TakeRecord};
 pub use tree::Proof;

@@ -3,35 +3,11 @@
 mod ed25519;
 
 use crate::address::Address;
+use crate::ids::SchemeId;
 use std::fmt;
 use unchoke_core::Rng;
 
 pub use ed25519::Ed25519;
-
-/// The number of a signature scheme.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SchemeId(u8);
-
-impl SchemeId {
-    /// None: of an account that has not signed anything yet, and of a channel without vouchers.
-    pub const NONE: Self = Self(0);
-    /// Ed25519 (RFC 8032), checked strictly.
-    pub const ED25519: Self = Self(1);
-    /// ECDSA on secp256k1 with recovery, as TRON has it.
-    pub const SECP256K1: Self = Self(2);
-
-    /// The scheme with a number.
-    #[must_use]
-    pub const fn new(number: u8) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-}
 
 /// Checks signatures of one scheme.
 ///

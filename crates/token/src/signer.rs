@@ -2,9 +2,10 @@
 
 use crate::address::Address;
 use crate::block::BlockHeader;
-use crate::channel::voucher::{CloseStatement, Voucher};
-use crate::scheme::{Ed25519, SchemeId};
+use crate::ids::SchemeId;
+use crate::scheme::Ed25519;
 use crate::transaction::Transaction;
+use crate::voucher::{CloseStatement, Voucher};
 use std::fmt;
 use unchoke_core::keys::SecretKey;
 

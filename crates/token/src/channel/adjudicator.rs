@@ -7,13 +7,14 @@
 //!
 //! Claims are taken from anybody while it is open or closing, and pay the payee alone. What was claimed of a lane never falls.
 
-use super::tick::Tick;
-use super::voucher::{Claim, CloseStatement, SignedVoucher, Voucher, VoucherError};
 use crate::address::{Address, AddressError};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, LaneClaim};
+use crate::ids::SchemeId;
 use crate::ids::{AssetId, ChannelId, Height, Lane, LedgerId};
-use crate::scheme::{Check, SchemeId, Schemes};
+use crate::scheme::{Check, Schemes};
+use crate::tick::Tick;
 use crate::units::Units;
+use crate::voucher::{Claim, CloseStatement, SignedVoucher, Voucher, VoucherError};
 use unchoke_core::hash::sha256;
 
 /// What a ledger asks of channels. Numbers of blocks.
@@ -581,7 +582,7 @@ impl VoucherKey {
         let anchor = open.anchor[..].try_into().map_err(|_| ChannelError::Field("anchor"))?;
         let tick_value = Units::try_from(open.tick_value).ok().filter(|it| !it.is_zero());
         let tick_value = tick_value.ok_or(ChannelError::Field("tick_value"))?;
-        let max_ticks = u32::try_from(open.max_ticks).ok().filter(|it| (1..=super::tick::MAX_TICKS).contains(it));
+        let max_ticks = u32::try_from(open.max_ticks).ok().filter(|it| (1..=crate::tick::MAX_TICKS).contains(it));
         let max_ticks = max_ticks.ok_or(ChannelError::Field("max_ticks"))?;
         tick_value.checked_mul(max_ticks.into()).ok_or(ChannelError::Amount)?;
         Ok(Self::HashOnly { anchor, tick_value, max_ticks })
@@ -607,7 +608,7 @@ fn read_tick(claim: &LaneClaim) -> Result<Option<Tick>, ChannelError> {
         return Ok(None);
     }
     // A ledger hashes no more for one claim than a chain may have links.
-    let index = u32::try_from(claim.tick).ok().filter(|index| (1..=super::tick::MAX_TICKS).contains(index));
+    let index = u32::try_from(claim.tick).ok().filter(|index| (1..=crate::tick::MAX_TICKS).contains(index));
     let preimage = claim.preimage[..].try_into().ok();
     index.zip(preimage).map(|(index, preimage)| Some(Tick::new(index, preimage))).ok_or(ChannelError::Tick(claim.tick))
 }

@@ -2,10 +2,10 @@
 
 use super::adjudicator::ChannelError;
 use super::message::MessageError;
-use super::tick::TickError;
-use super::voucher::VoucherError;
 use crate::ids::{ChannelId, Lane};
+use crate::tick::TickError;
 use crate::units::Units;
+use crate::voucher::VoucherError;
 
 /// Something that a machine does not do, or that the other side should not have done. Nothing has changed then.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

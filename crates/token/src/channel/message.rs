@@ -2,10 +2,10 @@
 //! first; how they travel is for others to say. A message about a lane names it by a session's alias, below 2¹⁵, which the voucher that begins
 //! it gives. A tick, of which there is one for each block, has no kind: it begins with its alias, the higher byte first, and the highest bit set.
 
-use super::tick::Tick;
-use super::voucher::{SignedVoucher, Voucher, VoucherError};
 use crate::ids::{ChannelId, Height, Lane, Seq};
+use crate::tick::Tick;
 use crate::units::Units;
+use crate::voucher::{SignedVoucher, Voucher, VoucherError};
 use nom::Parser as _;
 use nom::bytes::complete::take;
 use nom::combinator::rest;
@@ -340,28 +340,29 @@ mod tests {
     fn any_message() -> impl Strategy<Value = Message> {
         let (alias, hash, signature) = (0..TICK, any::<[u8; 32]>(), proptest::collection::vec(any::<u8>(), 0..128));
         let units = (0..=Units::MAX.get()).prop_map(|it| Units::new(it).unwrap());
-        let voucher = (hash.clone(), any::<u32>(), any::<u64>(), 0..1_u64 << 40, 1..100_u32, signature.clone())
-            .prop_map(|(id, lane, seq, base, ticks, signature)| {
+        let voucher = (hash, any::<u32>(), any::<u64>(), 0..1_u64 << 40, 1..100_u32, signature.clone()).prop_map(
+            |(id, lane, seq, base, ticks, signature)| {
                 let voucher =
                     Voucher::new(ChannelId::new(id), Lane::new(lane), Seq::new(seq), Units::new(base).unwrap());
                 let voucher = voucher.with_ticks([1; 32], Units::new(5).unwrap(), ticks);
                 SignedVoucher::new(voucher, signature)
-            });
+            },
+        );
         let lanes = proptest::collection::vec((any::<u32>(), any::<u64>()), 0..=MAX_LANES)
             .prop_map(|all| all.into_iter().map(|(lane, seq)| (Lane::new(lane), Seq::new(seq))).collect());
         prop_oneof![
             (alias.clone(), voucher.clone()).prop_map(|(alias, voucher)| Message::Voucher { alias, voucher }),
-            (alias.clone(), 1..=u32::MAX, hash.clone())
+            (alias.clone(), 1..=u32::MAX, hash)
                 .prop_map(|(alias, index, link)| Message::Tick { alias, tick: Tick::new(index, link) }),
             (alias.clone(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(alias, seq, index, served)| {
                 Message::Receipt { alias, seq: Seq::new(seq), index, served }
             }),
             (alias.clone(), units.clone()).prop_map(|(alias, owed)| Message::Due { alias, owed }),
-            (hash.clone(), lanes).prop_map(|(id, lanes)| Message::Reestablish { channel: ChannelId::new(id), lanes }),
-            (voucher, proptest::option::of((1..=u32::MAX, hash.clone()))).prop_map(|(voucher, tick)| {
+            (hash, lanes).prop_map(|(id, lanes)| Message::Reestablish { channel: ChannelId::new(id), lanes }),
+            (voucher, proptest::option::of((1..=u32::MAX, hash))).prop_map(|(voucher, tick)| {
                 Message::Held { voucher, tick: tick.map(|(index, link)| Tick::new(index, link)) }
             }),
-            (hash.clone(), units, any::<u64>(), signature.clone()).prop_map(|(id, total, end, signature)| {
+            (hash, units, any::<u64>(), signature.clone()).prop_map(|(id, total, end, signature)| {
                 Message::Close { channel: ChannelId::new(id), total, not_after: Height::new(end), signature }
             }),
             (hash, signature)

@@ -2,12 +2,12 @@
 
 use super::gate::Gated;
 use super::message::Message;
-use super::voucher::{CloseStatement, Voucher};
 use crate::contract::Contract;
 use crate::ids::{ChannelId, Height, Lane, UpdateId};
 use crate::signer::Signable;
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
+use crate::voucher::{CloseStatement, Voucher};
 
 /// A connection to the other side, as its owner numbers it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

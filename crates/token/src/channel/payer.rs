@@ -4,6 +4,7 @@
 //! [`PayerConfig::reserve`] at a time: after a crash all that were reserved count as spent, until the payee tells what it holds.
 
 mod lane;
+mod peer;
 mod record;
 
 use super::adjudicator::{Channel, Phase};
@@ -11,12 +12,11 @@ use super::fault::Fault;
 use super::gate::Gated;
 use super::message::Message;
 use super::output::{Event, Output, Request, Session, ToSign};
-use super::voucher::{CloseStatement, SignedVoucher, Voucher};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
 use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
-use crate::scheme::{Check, SchemeId, Schemes};
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
+use crate::voucher::{CloseStatement, SignedVoucher, Voucher};
 use lane::PayerLane;
 use record::Record;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -342,38 +342,6 @@ impl Payer {
         }
     }
 
-    /// A message of a payee.
-    ///
-    /// # Errors
-    /// [`Fault::disposition`] tells what to do.
-    pub fn handle_message(&mut self, session: Session, message: Message, schemes: &Schemes) -> Result<(), Fault> {
-        match message {
-            Message::Receipt { alias, seq, index, served } => {
-                let (id, lane) = self.lane_of(session, alias)?;
-                let Some(state) = self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)) else {
-                    return Ok(());
-                };
-                if state.voucher.seq == seq && index <= state.revealed && index >= state.acked {
-                    state.acked = index;
-                    let total = state.voucher.value(index).ok_or(Fault::Amount)?;
-                    let event = Event::Receipt { channel: id, lane, total, served };
-                    self.outputs.push_back(Output::Event(event));
-                }
-                Ok(())
-            }
-            Message::Held { voucher, tick } => self.handle_held(session, &voucher, tick.as_ref(), schemes),
-            Message::Reestablish { channel, lanes } => self.handle_told(session, channel, &lanes),
-            Message::Close { channel, total, not_after, signature } => {
-                self.handle_close(session, CloseStatement::new(channel, total, not_after), signature, schemes)
-            }
-            Message::Due { alias, .. } => self.lane_of(session, alias).map(drop),
-            Message::Error { .. } => Ok(()),
-            Message::Voucher { .. } | Message::Tick { .. } | Message::CloseSigned { .. } => {
-                Err(Fault::Phase("the payer's"))
-            }
-        }
-    }
-
     /// The signature that was asked for.
     ///
     /// # Errors
@@ -489,106 +457,6 @@ impl Payer {
         state.map_or(0, |it| it.voucher.max_ticks.saturating_sub(it.revealed))
     }
 
-    /// What the payee holds of a lane. If it is more than the log says, the log was lost, and what the payee shows is taken over.
-    fn handle_held(
-        &mut self,
-        session: Session,
-        held: &SignedVoucher,
-        tick: Option<&super::tick::Tick>,
-        schemes: &Schemes,
-    ) -> Result<(), Fault> {
-        let voucher = held.voucher;
-        let (id, lane) = (voucher.channel, voucher.lane);
-        let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
-        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
-        let index = tick.map_or(0, |tick| tick.index);
-        voucher.value(index).ok_or(Fault::Amount)?;
-        if tick.is_some_and(|tick| !tick.leads_to(&id, &voucher.anchor)) {
-            return Err(Fault::Signature);
-        }
-        let known = channel.lanes.get(&lane).map(|it| it.voucher);
-        if known.is_none_or(|known| known.seq < voucher.seq) {
-            let scheme = u8::try_from(channel.open.voucher_scheme).map_or(SchemeId::NONE, SchemeId::new);
-            let verifier = schemes.get(scheme).ok_or(Fault::Signature)?;
-            let message = voucher.to_bytes();
-            if !verifier.verify(&Check::new(&channel.open.voucher_key, &message, &held.signature)) {
-                return Err(Fault::Signature);
-            }
-            self.check_log()?;
-            self.write(Record::Voucher(voucher))?;
-            // How many of its ticks were revealed nobody here knows: all of them may be claimed.
-            self.write(Record::Reserved(id, lane, voucher.seq, voucher.max_ticks))?;
-        } else if known != Some(voucher) {
-            // An older voucher than ours: ours has not arrived.
-            return self.send_again(id, lane);
-        }
-        let state =
-            self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
-        state.handle_held(index);
-        self.send_again(id, lane)
-    }
-
-    /// The payee has told of all that it holds: of lanes that it did not tell of it has nothing.
-    fn handle_told(&mut self, session: Session, id: ChannelId, told: &[(Lane, Seq)]) -> Result<(), Fault> {
-        let channel = self.channels.get_mut(&id).filter(|it| it.session == Some(session));
-        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
-        let mut missing = Vec::new();
-        for (lane, state) in &mut channel.lanes {
-            if !state.is_settled() && !told.iter().any(|(known, _)| known == lane) {
-                state.handle_held(0);
-                missing.push(*lane);
-            }
-        }
-        missing.into_iter().try_for_each(|lane| self.send_again(id, lane))
-    }
-
-    /// Lets the last voucher of a lane be signed again, which gives the same signature, and sent.
-    fn send_again(&mut self, id: ChannelId, lane: Lane) -> Result<(), Fault> {
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
-        let is_paying = matches!(channel.phase, PayerPhase::Funding | PayerPhase::Open);
-        let state = channel.lanes.get_mut(&lane).filter(|it| is_paying && it.alias.is_none());
-        if let Some(state) = state {
-            let (voucher, after) = (state.voucher, state.written_by);
-            self.ask_to_sign(after, voucher);
-        }
-        Ok(())
-    }
-
-    /// The payee would close at a total.
-    fn handle_close(
-        &mut self,
-        session: Session,
-        statement: CloseStatement,
-        theirs: Vec<u8>,
-        schemes: &Schemes,
-    ) -> Result<(), Fault> {
-        self.check_log()?;
-        let id = statement.channel;
-        let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
-        let channel = channel.ok_or(Fault::UnknownChannel(id))?;
-        match channel.phase {
-            PayerPhase::Funding => return Err(Fault::Phase("not open yet")),
-            PayerPhase::CoopClosing { total } if total != statement.total => {
-                return Err(Fault::Phase("agreed on already"));
-            }
-            _ => {}
-        }
-        // Not more than what was revealed, whatever is reserved.
-        let paid = channel.lanes.values().try_fold(Units::ZERO, |all, lane| all.checked_add(lane.paid()));
-        let paid = paid.ok_or(Fault::Amount)?;
-        if statement.total > paid {
-            return Err(Fault::Funds { need: statement.total, have: paid });
-        }
-        let signer = schemes.signer(&statement.to_bytes(), &theirs);
-        if signer.is_none_or(|(signer, _)| signer.as_bytes()[..] != channel.open.payee_address) {
-            return Err(Fault::Signature);
-        }
-        let after = self.write(Record::Agreed(id, statement.total))?;
-        let request = self.request(Asked::Close { channel: id, statement, theirs });
-        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
-        Ok(())
-    }
-
     fn hand_in(&mut self, id: ChannelId, transaction: SignedTransaction) -> Result<(), Fault> {
         let after = self.write(Record::Submitted(id, transaction.clone()))?;
         self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
@@ -609,13 +477,6 @@ impl Payer {
             PayerPhase::Funding => Err(Fault::Phase("not open yet")),
             PayerPhase::CoopClosing { .. } | PayerPhase::Closing { .. } => Err(Fault::Phase("closing")),
         }
-    }
-
-    fn lane_of(&self, session: Session, alias: u16) -> Result<(ChannelId, Lane), Fault> {
-        let of_session = self.channels.iter().filter(|(_, it)| it.session == Some(session));
-        let mut lanes = of_session.flat_map(|(id, it)| it.lanes.iter().map(|(lane, state)| (*id, *lane, state.alias)));
-        let found = lanes.find(|(_, _, known)| *known == Some(alias));
-        found.map(|(id, lane, _)| (id, lane)).ok_or(Fault::Alias(alias))
     }
 
     const fn check_log(&self) -> Result<(), Fault> {

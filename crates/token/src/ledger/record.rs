@@ -3,9 +3,9 @@
 use crate::address::Address;
 use crate::channel::adjudicator::{Channel, Phase, VoucherKey};
 use crate::channel::vault::{Pending, Vault};
+use crate::ids::SchemeId;
 use crate::ids::{AssetId, Height, Lane, Timestamp};
 use crate::proto::{DecodeError, Field, Reader, Writer};
-use crate::scheme::SchemeId;
 use crate::units::Units;
 
 /// An account.

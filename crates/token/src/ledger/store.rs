@@ -19,7 +19,7 @@ pub trait LedgerStore: Send {
     ///
     /// # Errors
     /// If they cannot be read, or what `take` says.
-    fn load(&mut self, take: &mut dyn FnMut(Key, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError>;
+    fn load(&mut self, take: &mut TakeRecord<'_>) -> Result<(), StoreError>;
 
     /// The bytes of a block; `None` if there is none with this number.
     ///
@@ -33,6 +33,9 @@ pub trait LedgerStore: Send {
     /// If it cannot be written. Then nothing was changed, or all was: the same commit may be tried again.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 }
+
+/// Takes a record.
+pub type TakeRecord<'a> = dyn FnMut(Key, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// A block, and what it changes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -70,7 +73,7 @@ impl LedgerStore for MemoryLedgerStore {
         Ok((self.blocks.len() as u64).checked_sub(1).map(Height::new))
     }
 
-    fn load(&mut self, take: &mut dyn FnMut(Key, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn load(&mut self, take: &mut TakeRecord<'_>) -> Result<(), StoreError> {
         self.records.iter().try_for_each(|(key, bytes)| take(*key, bytes))
     }
 

@@ -230,7 +230,7 @@ fn node_hash(parts: u16, left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 
 fn bit(key: &[u8; 32], number: u16) -> u8 {
     let byte = key.get(usize::from(number / 8)).copied().unwrap_or(0);
-    byte >> (7 - number % 8) & 1
+    byte.rotate_left(u32::from(number % 8).saturating_add(1)) & 1
 }
 
 const fn child(children: [u32; 2], side: u8) -> u32 {

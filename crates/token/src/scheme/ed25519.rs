@@ -1,7 +1,8 @@
 //! Ed25519: an account's signature is its key and the signature, 96 bytes; its address is a digest of the key.
 
-use super::{Check, SchemeId, Verifier};
+use super::{Check, Verifier};
 use crate::address::Address;
+use crate::ids::SchemeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

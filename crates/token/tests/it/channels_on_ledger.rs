@@ -2,13 +2,15 @@
 
 use crate::world::{World, units};
 use unchoke_core::Seed;
+use unchoke_token::channel::Channel;
 use unchoke_token::channel::adjudicator::Phase;
-use unchoke_token::channel::{Channel, Claim, CloseStatement, SignedVoucher, TickChain, Voucher};
 use unchoke_token::contract::{
     ChannelClaim, ChannelClose, ChannelCloseMutual, ChannelFinish, ChannelOpen, ChannelRelease, VaultAllocate,
     VaultDeposit,
 };
 use unchoke_token::ledger::{Key, Ledger as _};
+use unchoke_token::tick::TickChain;
+use unchoke_token::voucher::{Claim, CloseStatement, SignedVoucher, Voucher};
 use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Seq, Signable, Signer as _};
 
 const SUPPLY: u128 = 3_000_000;

@@ -231,14 +231,8 @@ fn a_payer_that_has_crashed_learns_from_its_payee_how_far_it_was_and_goes_on() {
 fn a_payer_that_has_lost_its_log_takes_over_what_its_payee_shows() {
     let mut pair = Pair::new();
     let id = pair.open(100_000);
-    let open = match pair.world.ledger.block(Height::new(1)).unwrap().unwrap().transactions[0]
-        .transaction()
-        .contract
-        .clone()
-    {
-        Contract::ChannelOpen(open) => open,
-        _ => unreachable!(),
-    };
+    let block = pair.world.ledger.block(Height::new(1)).unwrap().unwrap();
+    let Contract::ChannelOpen(open) = block.transactions[0].transaction().contract.clone() else { unreachable!() };
     pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
     pair.run();
     pair.payer.pay(id, LANE, 70).unwrap();

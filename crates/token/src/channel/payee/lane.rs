@@ -1,10 +1,10 @@
 //! A lane of the payee's: the best that it holds.
 
 use crate::channel::fault::Fault;
-use crate::channel::tick::{Tick, TickCursor};
-use crate::channel::voucher::{Claim, SignedVoucher, Voucher};
 use crate::ids::ChannelId;
+use crate::tick::{Tick, TickCursor};
 use crate::units::Units;
+use crate::voucher::{Claim, SignedVoucher, Voucher};
 
 /// What a payee holds of a lane.
 pub(super) struct PayeeLane {

@@ -2,12 +2,12 @@
 
 use crate::address::Address;
 use crate::channel::payer::RecordError;
-use crate::channel::tick::Tick;
-use crate::channel::voucher::{CloseStatement, SignedVoucher, Voucher};
+use crate::ids::SchemeId;
 use crate::ids::{ChannelId, Height, Lane, Seq};
 use crate::proto::{DecodeError, Reader, Writer};
-use crate::scheme::SchemeId;
+use crate::tick::Tick;
 use crate::units::Units;
+use crate::voucher::{CloseStatement, SignedVoucher, Voucher};
 
 /// A change that survives.
 pub(super) enum Record {

@@ -1,9 +1,9 @@
 //! A lane of the payer's: the last voucher, and how far its chain is revealed.
 
-use crate::channel::tick::{Tick, TickChain};
-use crate::channel::voucher::Voucher;
 use crate::ids::UpdateId;
+use crate::tick::{Tick, TickChain};
 use crate::units::Units;
+use crate::voucher::Voucher;
 use unchoke_core::Seed;
 
 /// What a payer knows of a lane.

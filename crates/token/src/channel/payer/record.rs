@@ -1,11 +1,11 @@
 //! What a payer's log says.
 
-use crate::channel::voucher::{Voucher, VoucherError};
 use crate::contract::{ChannelOpen, Contract};
 use crate::ids::{ChannelId, Lane, Seq, UpdateId};
 use crate::proto::{DecodeError, Reader, Writer};
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
+use crate::voucher::{Voucher, VoucherError};
 
 /// A change that survives.
 pub(super) enum Record {

@@ -91,7 +91,7 @@ impl TickChain {
         let mut kept = vec![link];
         for index in (0..len).rev() {
             link = step(&channel, &link);
-            if index > 0 && index % stride == 0 {
+            if index > 0 && index.is_multiple_of(stride) {
                 kept.push(link);
             }
         }
