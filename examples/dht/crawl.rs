@@ -11,6 +11,8 @@ use unchoke_dht::{Crawl, DhtEvent, Id, OpStats};
 use unchoke_examples::{Failure, say, tell};
 use unchoke_tokio::{Dht, DhtOperation};
 
+/// How long the first answer is waited for, unless a time is given.
+const JOIN: Duration = Duration::from_secs(30);
 /// Nodes that are asked at a time.
 const AT_ONCE: usize = 48;
 /// It ends after so many answers for each node without anything new.
@@ -70,9 +72,6 @@ pub(crate) async fn run(dht: &Dht, time: Option<Duration>, json: bool) -> Result
     tell(if is_complete { "nothing new comes" } else { "the time is over, and there is more to ask" });
     Ok(())
 }
-
-/// How long the first answer is waited for.
-const JOIN: Duration = Duration::from_secs(30);
 
 async fn walk(dht: &Dht, found: &mut Found, begin: Instant) -> Result<(), Failure> {
     let mut asking = JoinSet::new();
