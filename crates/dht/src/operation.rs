@@ -35,7 +35,7 @@ pub(crate) struct Operation {
 pub(crate) struct Only {
     pub(crate) at: SocketAddr,
     pub(crate) is_asked: bool,
-    /// It has answered, or will not.
+    /// It has answered, or will not, or cannot be asked.
     pub(crate) has_ended: bool,
 }
 

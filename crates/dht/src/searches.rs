@@ -61,7 +61,7 @@ impl Searches {
     pub(crate) fn begin_at(&mut self, now: Instant, at: SocketAddr, target: Id, kind: Kind) -> OpId {
         let op = self.begin(now, target, kind);
         if let Some(operation) = self.waiting.back_mut() {
-            operation.only = Some(Only { at, is_asked: false, has_ended: false });
+            operation.only = Some(Only { at, is_asked: false, has_ended: !is_contactable(at) });
         }
         op
     }
@@ -342,7 +342,7 @@ fn widen(operation: &mut Operation, config: &Config, size: &NetworkSize) -> bool
 fn step_both(operation: &mut Operation, now: Instant, tables: &mut Tables, queries: &mut Queries) {
     step::<V4>(operation, now, tables, queries);
     step::<V6>(operation, now, tables, queries);
-    if let Some(Only { at, is_asked: is_asked @ false, .. }) = &mut operation.only
+    if let Some(Only { at, is_asked: is_asked @ false, has_ended: false }) = &mut operation.only
         && queries.may_send(now)
     {
         *is_asked = true;

@@ -242,9 +242,11 @@ fn one_node_is_asked_once_and_tells_whom_it_knows() {
         net.nodes[asker].find_node_at(now, v4(7), target),
         net.nodes[asker].sample_infohashes_at(now, v4(7), target),
         net.nodes[asker].find_node_at(now, v4(98), target),
+        net.nodes[asker].find_node_at(now, SocketAddr::new(v4(7).ip(), 0), target),
     ];
-    let [found, sampled, silent] = ops.map(|op| net.finish(asker, op));
+    let [found, sampled, silent, nobody] = ops.map(|op| net.finish(asker, op));
     assert_eq!((silent.0, silent.1.sent, silent.1.timeouts), (Outcome::NoNodes, 1, 1));
+    assert_eq!((nobody.0, nobody.1.sent), (Outcome::NoNodes, 0), "nothing is sent to port 0");
     for ((outcome, stats), op) in [found, sampled].into_iter().zip(ops) {
         assert_eq!((outcome, stats.sent, stats.replied), (Outcome::Finished { stored: 0, scrape: None }, 1, 1));
         let told = net.events[asker].iter().find_map(|event| match event {
