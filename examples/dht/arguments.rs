@@ -18,13 +18,24 @@ pub(crate) enum Command {
     GetPeers(Id),
     Scrape(Id),
     Announce(Id, Announcement),
-    Put { item: Box<Item>, cas: Option<i64> },
+    Put {
+        item: Box<Item>,
+        cas: Option<i64>,
+    },
     Get(Id),
-    GetMutable { key: PublicKey, salt: Vec<u8> },
-    Publish { secret: Arc<SecretKey>, salt: Vec<u8>, info_hash: InfoHash },
+    GetMutable {
+        key: PublicKey,
+        salt: Vec<u8>,
+    },
+    Publish {
+        secret: Arc<SecretKey>,
+        salt: Vec<u8>,
+        info_hash: InfoHash,
+    },
     Follow(Box<MutableLink>),
     Sample(Option<Id>),
-    Crawl(Duration),
+    /// For at most so long.
+    Crawl(Option<Duration>),
 }
 
 /// How to do it.
@@ -119,7 +130,7 @@ impl Details {
                 Command::Follow(Box::new(link.map_err(|error: MagnetError| Failure::usage(&error))?))
             }
             Some("sample") => Command::Sample(operand.map(hex).transpose()?.map(Id::new)),
-            Some("crawl") => Command::Crawl(Duration::from_secs(self.seconds.unwrap_or(10))),
+            Some("crawl") => Command::Crawl(self.seconds.map(Duration::from_secs)),
             Some(other) => return Err(Failure::Usage(format!("there is no command {other:?}"))),
         };
         Ok(Some(command))

@@ -1,68 +1,165 @@
-//! Walks through the key space and collects what the nodes on the way tell.
+//! Asks every node of a network for the nodes and torrents that it knows.
 
 use serde_json::json;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use unchoke_core::Seed;
-use unchoke_dht::{DhtEvent, Id};
+use unchoke_dht::crawl::Question;
+use unchoke_dht::{Crawl, DhtEvent, Id, OpStats};
 use unchoke_examples::{Failure, say, tell};
-use unchoke_tokio::Dht;
+use unchoke_tokio::{Dht, DhtOperation};
 
-/// Nodes that have answered.
+/// How long the first answer is waited for, unless a time is given.
+const JOIN: Duration = Duration::from_secs(30);
+/// Nodes that are asked at a time.
+const AT_ONCE: usize = 48;
+/// It ends after so many answers for each node without anything new.
+const QUIET: usize = 4;
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// What a node has said.
 #[derive(Default)]
-struct Nodes(HashSet<SocketAddr>);
+struct Answer {
+    /// `None` if it has not answered.
+    nodes: Option<Vec<(Id, SocketAddr)>>,
+    info_hashes: Vec<Id>,
+    /// Queries that it took.
+    sent: u32,
+    timeouts: u32,
+}
 
-impl Nodes {
-    /// Adds a node; programs are told of each, people of their number at the end.
-    fn tell(&mut self, address: SocketAddr, json: bool) -> Result<(), Failure> {
-        if self.0.insert(address) && json { say(json!({ "node": address })) } else { Ok(()) }
+/// What was found and told.
+struct Found {
+    crawl: Crawl,
+    nodes: HashSet<SocketAddr>,
+    torrents: HashSet<Id>,
+    queries: u32,
+    json: bool,
+}
+
+/// Goes on until there is nothing new, or until the time is over.
+pub(crate) async fn run(dht: &Dht, time: Option<Duration>, json: bool) -> Result<(), Failure> {
+    let ended = |error: unchoke_tokio::DhtError| Failure::failed(&error);
+    let begin = Instant::now();
+    let joined = tokio::time::timeout(time.unwrap_or(JOIN), dht.bootstrapped());
+    joined.await.map_err(|_| Failure::Failed("no node has answered".into()))?.map_err(ended)?;
+    let crawl = Crawl::new(&Seed::new(rand::random()));
+    let mut found = Found { crawl, nodes: HashSet::new(), torrents: HashSet::new(), queries: 0, json };
+    for (_, address) in dht.nodes().await.map_err(ended)? {
+        found.crawl.add(address);
+    }
+    let walk = walk(dht, &mut found, begin);
+    // What is not done when the time is over is dropped, which cancels it.
+    let is_complete = match time {
+        Some(time) => match tokio::time::timeout(time.saturating_sub(begin.elapsed()), walk).await {
+            Ok(walked) => walked.map(|()| true)?,
+            Err(_) => false,
+        },
+        None => walk.await.map(|()| true)?,
+    };
+    let size = dht.network_size().await.map_err(ended)?;
+    let (nodes, torrents, seconds) = (found.nodes.len(), found.torrents.len(), begin.elapsed().as_secs_f64());
+    if json {
+        return say(json!({
+            "nodes": nodes, "told_of": found.crawl.known(), "info_hashes": torrents, "queries": found.queries,
+            "seconds": seconds, "complete": is_complete, "network_size": size,
+        }));
+    }
+    found.tell_progress(begin);
+    tell(if is_complete { "nothing new comes" } else { "the time is over, and there is more to ask" });
+    Ok(())
+}
+
+async fn walk(dht: &Dht, found: &mut Found, begin: Instant) -> Result<(), Failure> {
+    let mut asking = JoinSet::new();
+    let mut progress = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
+    loop {
+        while asking.len() < AT_ONCE
+            && !found.is_quiet()
+            && let Some(question) = found.crawl.poll_question()
+        {
+            asking.spawn(ask(dht.clone(), question));
+        }
+        tokio::select! {
+            answered = asking.join_next() => match answered {
+                Some(answered) => {
+                    let (question, answer) = answered.map_err(|error| Failure::failed(&error))?;
+                    found.handle_answer(dht, question, answer)?;
+                }
+                None => return Ok(()),
+            },
+            _ = progress.tick() => found.tell_progress(begin),
+        }
     }
 }
 
-/// Samples one random point after the other until the time is over.
-pub(crate) async fn run(dht: &Dht, time: Duration, json: bool) -> Result<(), Failure> {
-    let ended = |error: unchoke_tokio::DhtError| Failure::failed(&error);
-    let mut rng = Seed::new(rand::random()).rng();
-    let (mut nodes, mut torrents, mut points) = (Nodes::default(), HashSet::new(), 0_u32);
-    let begin = Instant::now();
-    tokio::time::timeout(time, dht.bootstrapped())
-        .await
-        .map_err(|_| Failure::Failed("no node has answered".into()))?
-        .map_err(ended)?;
-    while begin.elapsed() < time {
-        let mut search = dht.sample(Id::random(&mut rng));
-        points = points.saturating_add(1);
-        let left = time.saturating_sub(begin.elapsed());
-        // What is not done when the time is over is dropped, which cancels it.
-        let walk = async {
-            while let Some(event) = search.next().await {
-                match event {
-                    DhtEvent::Samples { from, info_hashes, .. } => {
-                        nodes.tell(from, json)?;
-                        for hash in info_hashes.into_iter().filter(|hash| torrents.insert(*hash)) {
-                            let hash = hash.to_string();
-                            if json { say(json!({ "info_hash": hash, "from": from }))? } else { say(hash)? }
-                        }
-                    }
-                    DhtEvent::Done { stats, .. } => {
-                        stats.closest.iter().try_for_each(|(_, address)| nodes.tell(*address, json))?;
-                    }
-                    _ => {}
-                }
+/// Puts a question to a node; with the first one it is asked for its torrents, too.
+async fn ask(dht: Dht, question: Question) -> (Question, Answer) {
+    let (at, target) = (question.at, question.target);
+    let mut answer = Answer::default();
+    if question.is_first() {
+        answer.take(dht.sample_at(at, target)).await;
+        if answer.nodes.is_some() || answer.timeouts > 0 {
+            return (question, answer);
+        }
+        // It has refused, as it does not know of samples.
+    }
+    answer.take(dht.find_node_at(at, target)).await;
+    (question, answer)
+}
+
+impl Answer {
+    async fn take(&mut self, mut operation: DhtOperation) {
+        while let Some(event) = operation.next().await {
+            match event {
+                DhtEvent::Nodes { nodes, .. } => self.nodes = Some(nodes),
+                DhtEvent::Samples { info_hashes, .. } => self.info_hashes = info_hashes,
+                DhtEvent::Done { stats, .. } => self.count(&stats),
+                _ => {}
             }
-            Ok::<_, Failure>(())
+        }
+    }
+
+    fn count(&mut self, stats: &OpStats) {
+        self.sent = self.sent.saturating_add(stats.sent);
+        self.timeouts = self.timeouts.saturating_add(stats.timeouts);
+    }
+}
+
+impl Found {
+    /// Programs are told of each node and torrent, people of each torrent.
+    fn handle_answer(&mut self, dht: &Dht, question: Question, answer: Answer) -> Result<(), Failure> {
+        let at = question.at;
+        self.queries = self.queries.saturating_add(answer.sent);
+        let Some(nodes) = answer.nodes else {
+            self.crawl.handle_failure(question);
+            return Ok(());
         };
-        tokio::time::timeout(left, walk).await.unwrap_or(Ok(()))?;
+        self.crawl.handle_nodes(question, &nodes);
+        // Others tell us of ourselves, too.
+        if !dht.local_addrs().contains(&at) && self.nodes.insert(at) && self.json {
+            say(json!({ "node": at }))?;
+        }
+        for hash in answer.info_hashes.into_iter().filter(|hash| self.torrents.insert(*hash)) {
+            let hash = hash.to_string();
+            if self.json { say(json!({ "info_hash": hash, "from": at }))? } else { say(hash)? }
+        }
+        Ok(())
     }
-    // What the node itself has come to know answers, too.
-    let known = dht.nodes().await.map_err(ended)?;
-    known.into_iter().try_for_each(|(_, address)| nodes.tell(address, json))?;
-    let size = dht.network_size().await.map_err(ended)?;
-    if json {
-        let (nodes, torrents) = (nodes.0.len(), torrents.len());
-        return say(json!({ "nodes": nodes, "info_hashes": torrents, "points": points, "network_size": size }));
+
+    fn is_quiet(&self) -> bool {
+        self.crawl.quiet() > self.nodes.len().saturating_mul(QUIET)
     }
-    tell(format_args!("{} nodes and {} info-hashes on the way to {points} points", nodes.0.len(), torrents.len()));
-    Ok(())
+
+    fn tell_progress(&self, begin: Instant) {
+        let (nodes, told_of, torrents) = (self.nodes.len(), self.crawl.known(), self.torrents.len());
+        tell(format_args!(
+            "{nodes} nodes of {told_of} that were told of, {torrents} info-hashes, {} queries in {:.0} s",
+            self.queries,
+            begin.elapsed().as_secs_f64()
+        ));
+    }
 }

@@ -23,7 +23,7 @@ const USAGE: &str = "dht [COMMAND] [--bootstrap HOST:PORT]… [--listen ADDR]…
                      publish INFO_HASH --key FILE [--salt TEXT]   publishes a torrent under a key, as a version after the newest one\n\
                      follow magnet:?xs=urn:btpk:…          tells which torrent a key publishes, now and later, and keeps it alive\n\
                      sample [TARGET]                       asks nodes on the way to a point for info-hashes\n\
-                     crawl [--seconds N]                   visits nodes and collects info-hashes";
+                     crawl [--seconds N]                   asks every node for the nodes and info-hashes that it knows";
 
 #[tokio::main]
 async fn main() -> ExitCode {

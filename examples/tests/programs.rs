@@ -344,6 +344,6 @@ fn what_one_program_tells_the_dht_another_finds() {
     assert_eq!(done, Some(1), "{text}");
     let (done, text, last) = dht(&["sample"]);
     assert_eq!((done, &last["info_hashes"]), (Some(0), &1.into()), "{text}");
-    let (done, text, last) = dht(&["crawl", "--seconds", "1"]);
-    assert_eq!((done, &last["info_hashes"]), (Some(0), &1.into()), "{text}");
+    let (done, text, last) = dht(&["crawl"]);
+    assert_eq!((done, &last["info_hashes"], &last["complete"]), (Some(0), &1.into(), &true.into()), "{text}");
 }

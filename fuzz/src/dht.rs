@@ -145,6 +145,8 @@ fn operate(node: &mut Node, now: Instant, what: u8) {
         207 => node.add_node(now, SocketAddr::from(([40, what, 1, 1], 6881))),
         208 => node.handle_network_change(now),
         209 => node.handle_unreachable(now, SocketAddr::from(([20, 0, 0, 1], 6881))),
+        210 => drop(node.find_node_at(now, SocketAddr::from(([40, what, 1, 1], 6881)), target)),
+        211 => drop(node.sample_infohashes_at(now, SocketAddr::from(([20, 0, 0, 1], 6881)), target)),
         _ => {}
     }
 }

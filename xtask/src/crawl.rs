@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_secs(110);
 /// What has to be found, in percent.
 const GOAL: f64 = 99.0;
 
-/// Crawls for `--seconds N` (30).
+/// Crawls until nothing new comes, or for `--seconds N`.
 pub(crate) fn crawl(arguments: &[String]) -> Outcome<ExitCode> {
     let lab = Lab::new("crawl")?;
     if !is_inside(arguments) {
@@ -42,18 +42,9 @@ pub(crate) fn crawl(arguments: &[String]) -> Outcome<ExitCode> {
     let _ours = dialog::our_network(&lab, OURS, each, &roots)?;
     // Who asks a node waits for a minute and a half until it is asked back and may come into the table.
     std::thread::sleep(REST);
-    let seconds = value(arguments, "--seconds").unwrap_or("30");
     let mut crawl = lab.ours("dht");
-    crawl.args([
-        "crawl",
-        "--seconds",
-        seconds,
-        "--json",
-        "--listen",
-        "127.9.8.1:6881",
-        "--bootstrap",
-        &address(OURS, 1),
-    ]);
+    crawl.args(["crawl", "--json", "--listen", "127.9.8.1:6881", "--bootstrap", &address(OURS, 1)]);
+    crawl.args(value(arguments, "--seconds").into_iter().flat_map(|seconds| ["--seconds", seconds]));
     let output = run(&mut crawl)?;
     let lines = output.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     let found = lines.iter().filter_map(|line| line["node"].as_str()).collect::<BTreeSet<_>>();
@@ -65,7 +56,7 @@ pub(crate) fn crawl(arguments: &[String]) -> Outcome<ExitCode> {
     let percent = f64::from(u32::try_from(of_ours.saturating_add(of_theirs))?) * 50.0 / f64::from(each);
     writeln!(
         std::io::stdout(),
-        "{percent:.1} % found in {seconds} s: {of_ours} of {each} nodes of unchoke, {of_theirs} of {each} of libtorrent; {}",
+        "{percent:.1} % found: {of_ours} of {each} nodes of unchoke, {of_theirs} of {each} of libtorrent; {}",
         lines.last().unwrap_or(&Value::Null)
     )?;
     Ok(if percent >= GOAL { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -47,6 +47,17 @@ pub enum DhtEvent {
         /// How long the sample stays the same.
         interval: Duration,
     },
+    /// The one node that was asked has told of nodes that it knows. Whether they are there is not known.
+    Nodes {
+        /// The operation.
+        op: OpId,
+        /// The node's id.
+        id: Id,
+        /// Its address.
+        from: SocketAddr,
+        /// The nodes that it has told of.
+        nodes: Vec<(Id, SocketAddr)>,
+    },
     /// An operation has ended: the last event that it has.
     Done {
         /// The operation.

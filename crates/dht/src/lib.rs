@@ -11,6 +11,7 @@
 )]
 
 pub mod config;
+pub mod crawl;
 mod endpoint;
 pub mod event;
 mod external;
@@ -40,6 +41,7 @@ mod transactions;
 mod upkeep;
 
 pub use config::Config;
+pub use crawl::{Crawl, Question};
 pub use event::{DhtEvent, Health, OpId, OpStats, Outcome};
 pub use id::{Distance, Id};
 pub use item::Item;

@@ -157,6 +157,16 @@ impl MultiHomed {
         self.begin(now, |node| node.sample_infohashes(now, target))
     }
 
+    /// As [`Node::find_node_at`], by a node that has an address of this family.
+    pub fn find_node_at(&mut self, now: Instant, at: SocketAddr, target: Id) -> OpId {
+        self.begin_at(now, at, |node| node.find_node_at(now, at, target))
+    }
+
+    /// As [`Node::sample_infohashes_at`], by a node that has an address of this family.
+    pub fn sample_infohashes_at(&mut self, now: Instant, at: SocketAddr, target: Id) -> OpId {
+        self.begin_at(now, at, |node| node.sample_infohashes_at(now, at, target))
+    }
+
     /// As [`Node::cancel`].
     pub fn cancel(&mut self, now: Instant, op: OpId) {
         match self.operations.cancel(now, op) {
@@ -208,6 +218,16 @@ impl MultiHomed {
 
     fn begin(&mut self, now: Instant, begin: impl FnOnce(&mut Node) -> OpId) -> OpId {
         let number = self.next_searcher();
+        self.begin_by(now, number, begin)
+    }
+
+    fn begin_at(&mut self, now: Instant, at: SocketAddr, begin: impl FnOnce(&mut Node) -> OpId) -> OpId {
+        let mut homes = self.homes.iter();
+        let number = homes.position(|home| home.local(at).is_some()).unwrap_or(0);
+        self.begin_by(now, number, begin)
+    }
+
+    fn begin_by(&mut self, now: Instant, number: usize, begin: impl FnOnce(&mut Node) -> OpId) -> OpId {
         let Some(home) = self.homes.get_mut(number) else { return self.operations.none() };
         let inner = begin(&mut home.node);
         let op = self.operations.begin(number, inner);

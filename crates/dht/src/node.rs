@@ -198,6 +198,17 @@ impl Node {
         self.begin(now, target, Kind::Sample)
     }
 
+    /// Asks one node, of which only the address is known, for those that it knows nearest to a point:
+    /// [`DhtEvent::Nodes`]. It is asked once, and nobody else is.
+    pub fn find_node_at(&mut self, now: Instant, at: SocketAddr, target: Id) -> OpId {
+        self.begin_at(now, at, target, Kind::FindNode)
+    }
+
+    /// As [`find_node_at`](Self::find_node_at), and asks which torrents it knows (BEP 51). Some nodes refuse that.
+    pub fn sample_infohashes_at(&mut self, now: Instant, at: SocketAddr, target: Id) -> OpId {
+        self.begin_at(now, at, target, Kind::Sample)
+    }
+
     /// Ends an operation. Its last event says so.
     pub fn cancel(&mut self, now: Instant, op: OpId) {
         self.searches.cancel(now, op);
@@ -244,6 +255,12 @@ impl Node {
 
     fn begin(&mut self, now: Instant, target: Id, kind: Kind) -> OpId {
         let op = self.searches.begin(now, target, kind);
+        self.advance(now);
+        op
+    }
+
+    fn begin_at(&mut self, now: Instant, at: SocketAddr, target: Id, kind: Kind) -> OpId {
+        let op = self.searches.begin_at(now, at, target, kind);
         self.advance(now);
         op
     }

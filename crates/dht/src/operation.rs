@@ -19,6 +19,8 @@ pub(crate) struct Operation {
     /// Nodes to begin with, beside those of the tables.
     pub(crate) candidates: Box<[(Id, SocketAddr)]>,
     pub(crate) lookups: Lookups,
+    /// The one node that is asked instead of a search.
+    pub(crate) only: Option<Only>,
     pub(crate) started: Instant,
     pub(crate) stats: OpStats,
     /// What has to be stored, once the search has ended.
@@ -26,6 +28,15 @@ pub(crate) struct Operation {
     pub(crate) scrape: Option<Box<Scrape>>,
     /// For mutable items: the newest that was found.
     pub(crate) newest: Option<Item>,
+}
+
+/// One node that is asked once, and nobody else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Only {
+    pub(crate) at: SocketAddr,
+    pub(crate) is_asked: bool,
+    /// It has answered, or will not, or cannot be asked.
+    pub(crate) has_ended: bool,
 }
 
 /// What an operation is for.
@@ -134,7 +145,8 @@ impl Operation {
         let scrape = matches!(kind, Kind::GetPeers { scrape: true, .. }).then(Box::default);
         let stats = OpStats::default();
         let candidates = Box::default();
-        Self { op, target, kind, candidates, lookups, started: now, stats, storing: None, scrape, newest: None }
+        let (only, storing, newest) = (None, None, None);
+        Self { op, target, kind, candidates, lookups, only, started: now, stats, storing, scrape, newest }
     }
 
     /// Something was found.
@@ -144,6 +156,9 @@ impl Operation {
 
     /// Whether the search has ended.
     pub(crate) fn has_searched(&self) -> bool {
+        if let Some(only) = &self.only {
+            return only.has_ended;
+        }
         // An immutable item cannot be found better than once.
         let has_all =
             matches!(&self.kind, Kind::Get { .. }) && self.newest.as_ref().is_some_and(|it| it.seq().is_none());

@@ -9,7 +9,7 @@ use crate::id::Id;
 use crate::item::Item;
 use crate::krpc::{ErrorCode, Reply};
 use crate::lookup::{Lookup, Source, Width};
-use crate::operation::{Kind, Operation, Storing};
+use crate::operation::{Kind, Only, Operation, Storing};
 use crate::queries::Queries;
 use crate::secure::{is_contactable, is_secure};
 use crate::size::NetworkSize;
@@ -54,6 +54,15 @@ impl Searches {
         let op = OpId(self.next);
         self.next = self.next.saturating_add(1);
         self.waiting.push_back(Box::new(Operation::new(op, target, kind, Lookups::default(), now)));
+        op
+    }
+
+    /// As [`begin`](Self::begin), and asks only the node at this address, once.
+    pub(crate) fn begin_at(&mut self, now: Instant, at: SocketAddr, target: Id, kind: Kind) -> OpId {
+        let op = self.begin(now, target, kind);
+        if let Some(operation) = self.waiting.back_mut() {
+            operation.only = Some(Only { at, is_asked: false, has_ended: !is_contactable(at) });
+        }
         op
     }
 
@@ -112,10 +121,10 @@ impl Searches {
             while self.under_way.len() < config.max_operations
                 && let Some(mut operation) = self.waiting.pop_front()
             {
-                if config.v4 {
+                if config.v4 && operation.only.is_none() {
                     start::<V4>(&mut operation, config, tables, roots);
                 }
-                if config.v6 {
+                if config.v6 && operation.only.is_none() {
                     start::<V6>(&mut operation, config, tables, roots);
                 }
                 self.under_way.push(operation);
@@ -149,6 +158,9 @@ impl Searches {
     /// Whether a node that has answered a step of a search may go into the table.
     pub(crate) fn may_keep(&mut self, op: OpId, id: Id, is_v4: bool) -> bool {
         let Some(operation) = self.under_way.iter_mut().find(|it| it.op == op) else { return false };
+        if operation.only.is_some() {
+            return false;
+        }
         let Lookups { v4, v6 } = &mut operation.lookups;
         if is_v4 { v4.as_mut().is_none_or(|it| it.may_keep(id)) } else { v6.as_mut().is_none_or(|it| it.may_keep(id)) }
     }
@@ -173,6 +185,11 @@ impl Searches {
         found::<V6>(operation, from, reply);
         read_nodes::<V4>(operation, config, reply.id, reply.nodes);
         read_nodes::<V6>(operation, config, reply.id, reply.nodes6);
+        if let Some(only) = &mut operation.only {
+            only.has_ended = true;
+            let nodes = told::<V4>(config, reply.nodes).chain(told::<V6>(config, reply.nodes6)).collect();
+            self.events.push_back(DhtEvent::Nodes { op, id: reply.id, from, nodes });
+        }
         if let Some(values) = reply.values.filter(|_| matches!(operation.kind, Kind::GetPeers { .. })) {
             let peers: Vec<SocketAddr> = values.iter().take(MAX_PEERS).filter(|it| is_contactable(*it)).collect();
             if !peers.is_empty() {
@@ -249,6 +266,9 @@ impl Searches {
         let (Purpose::Search(op) | Purpose::Store(op)) = transaction.purpose else { return };
         let Some(operation) = self.under_way.iter_mut().find(|it| it.op == op) else { return };
         operation.stats.timeouts = operation.stats.timeouts.saturating_add(u32::from(is_timeout));
+        if let Some(only) = &mut operation.only {
+            only.has_ended = true;
+        }
         if let (Purpose::Store(_), Some(storing)) = (transaction.purpose, &mut operation.storing) {
             storing.under_way = storing.under_way.saturating_sub(1);
         } else {
@@ -322,6 +342,14 @@ fn widen(operation: &mut Operation, config: &Config, size: &NetworkSize) -> bool
 fn step_both(operation: &mut Operation, now: Instant, tables: &mut Tables, queries: &mut Queries) {
     step::<V4>(operation, now, tables, queries);
     step::<V6>(operation, now, tables, queries);
+    if let Some(Only { at, is_asked: is_asked @ false, has_ended: false }) = &mut operation.only
+        && queries.may_send(now)
+    {
+        *is_asked = true;
+        operation.stats.sent = 1;
+        let method = operation.kind.search(operation.target);
+        queries.send(now, tables.own(*at), *at, None, Purpose::Search(operation.op), method);
+    }
 }
 
 /// Sends the queries of a search that are due.
@@ -360,12 +388,16 @@ fn store_step(operation: &mut Operation, now: Instant, tables: &Tables, queries:
 fn read_nodes<E: Family>(operation: &mut Operation, config: &Config, from: Id, list: Option<&[u8]>) {
     let Some(lookup) = E::lookup(&mut operation.lookups) else { return };
     let source = lookup.told_by(from);
-    for (id, endpoint) in nodes::<E>(list.unwrap_or_default()).take(MAX_NODES) {
-        let address = endpoint.address();
-        if is_contactable(address) && (!config.enforce_secure_ids || is_secure(id, address.ip())) {
-            lookup.add(id, endpoint, source);
-        }
-    }
+    told::<E>(config, list)
+        .filter_map(|(id, at)| Some((id, E::new(at)?)))
+        .for_each(|(id, at)| lookup.add(id, at, source));
+}
+
+/// The nodes that a reply names and that can be asked.
+fn told<'r, E: Family>(config: &Config, list: Option<&'r [u8]>) -> impl Iterator<Item = (Id, SocketAddr)> + use<'r, E> {
+    let enforces = config.enforce_secure_ids;
+    let named = nodes::<E>(list.unwrap_or_default()).take(MAX_NODES).map(|(id, endpoint)| (id, endpoint.address()));
+    named.filter(move |(id, at)| is_contactable(*at) && (!enforces || is_secure(*id, at.ip())))
 }
 
 /// Who has to store what the operation is for: the nearest nodes that gave a token.

@@ -198,6 +198,18 @@ impl Dht {
         self.begin(move |node, now| node.sample_infohashes(now, target))
     }
 
+    /// Asks one node for those that it knows nearest to a point: [`DhtEvent::Nodes`]. It is asked once, and nobody else is.
+    #[must_use = "dropping it cancels it"]
+    pub fn find_node_at(&self, at: SocketAddr, target: Id) -> DhtOperation {
+        self.begin(move |node, now| node.find_node_at(now, at, target))
+    }
+
+    /// As [`find_node_at`](Self::find_node_at), and asks which torrents it knows (BEP 51). Some nodes refuse that.
+    #[must_use = "dropping it cancels it"]
+    pub fn sample_at(&self, at: SocketAddr, target: Id) -> DhtOperation {
+        self.begin(move |node, now| node.sample_infohashes_at(now, at, target))
+    }
+
     /// How the node fares.
     ///
     /// # Errors

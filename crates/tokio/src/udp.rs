@@ -187,6 +187,8 @@ impl Endpoint {
             let now = Instant::now();
             // What is nobody's, or refused, has been counted where that is of interest.
             let _ = self.with_parts(|demux, parts| demux.handle_input(parts, now, path, datagram));
+            // Who waits is told at once: before the other datagrams are read, and before anything is sent.
+            self.dispatch();
         }
         self.incoming = incoming;
     }

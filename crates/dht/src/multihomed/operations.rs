@@ -107,6 +107,7 @@ impl Operations {
             DhtEvent::Peers { op, .. }
             | DhtEvent::Item { op, .. }
             | DhtEvent::Samples { op, .. }
+            | DhtEvent::Nodes { op, .. }
             | DhtEvent::Done { op, .. } => op,
             DhtEvent::ExternalAddress(_) | DhtEvent::Bootstrapped => return Some(event),
         };

@@ -233,6 +233,35 @@ fn items_are_stored_and_found_and_newer_ones_win() {
 }
 
 #[test]
+fn one_node_is_asked_once_and_tells_whom_it_knows() {
+    let mut net = Net::joined(6, 40);
+    let now = net.now;
+    let asker = net.add(Config::default(), &[v4(99)]);
+    let target = net.nodes[7].id(v4(0));
+    let ops = [
+        net.nodes[asker].find_node_at(now, v4(7), target),
+        net.nodes[asker].sample_infohashes_at(now, v4(7), target),
+        net.nodes[asker].find_node_at(now, v4(98), target),
+        net.nodes[asker].find_node_at(now, SocketAddr::new(v4(7).ip(), 0), target),
+    ];
+    let [found, sampled, silent, nobody] = ops.map(|op| net.finish(asker, op));
+    assert_eq!((silent.0, silent.1.sent, silent.1.timeouts), (Outcome::NoNodes, 1, 1));
+    assert_eq!((nobody.0, nobody.1.sent), (Outcome::NoNodes, 0), "nothing is sent to port 0");
+    for ((outcome, stats), op) in [found, sampled].into_iter().zip(ops) {
+        assert_eq!((outcome, stats.sent, stats.replied), (Outcome::Finished { stored: 0, scrape: None }, 1, 1));
+        let told = net.events[asker].iter().find_map(|event| match event {
+            DhtEvent::Nodes { op: of, id, from, nodes } if *of == op => Some((*id, *from, nodes.clone())),
+            _ => None,
+        });
+        let (id, from, nodes) = told.unwrap();
+        assert_eq!((id, from), (target, v4(7)));
+        assert!(nodes.len() >= 5 && nodes.iter().all(|(id, at)| net.nodes[net.by_address[at]].id(*at) == *id));
+    }
+    let is_sample = |event: &DhtEvent| matches!(event, DhtEvent::Samples { op, .. } if *op == ops[1]);
+    assert!(net.events[asker].iter().any(is_sample));
+}
+
+#[test]
 fn seeds_and_peers_are_counted_and_torrents_are_sampled() {
     let mut net = Net::joined(3, 40);
     for number in 0..12 {

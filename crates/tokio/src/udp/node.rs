@@ -57,7 +57,10 @@ impl NodePart {
     pub(crate) fn dispatch(&mut self) {
         while let Some(event) = self.node.poll_event() {
             let (op, is_last) = match &event {
-                DhtEvent::Peers { op, .. } | DhtEvent::Item { op, .. } | DhtEvent::Samples { op, .. } => (*op, false),
+                DhtEvent::Peers { op, .. }
+                | DhtEvent::Item { op, .. }
+                | DhtEvent::Samples { op, .. }
+                | DhtEvent::Nodes { op, .. } => (*op, false),
                 DhtEvent::Done { op, .. } => (*op, true),
                 DhtEvent::Bootstrapped => {
                     self.bootstrapped.send_replace(true);
