@@ -437,14 +437,14 @@ impl Node {
 
     /// Asks the node that most needs it, by a question whose answer fills the table where that is empty.
     fn probe<E: Family>(&mut self, now: Instant) {
-        let table = E::table(&self.tables);
+        let table = E::table_mut(&mut self.tables);
         let Some(node) = table.stalest(now).filter(|_| self.queries.may_send(now)) else { return };
         let own = table.own();
         let method = match table.emptiest() {
             Some(common) => Method::FindNode { target: own.random_beside(common, &mut self.queries.rng) },
             None => Method::Ping,
         };
-        E::table_mut(&mut self.tables).handle_asked(now, node.id, node.endpoint);
+        table.handle_asked(now, node.id, node.endpoint);
         self.queries.send(now, own, node.endpoint.address(), Some(node.id), Purpose::Probe, method);
     }
 
