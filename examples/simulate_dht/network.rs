@@ -166,7 +166,7 @@ impl Maker {
         let node = Node::restore(config(), &state, &birth.seed, birth.now);
         let mut node = node.unwrap_or_else(|_| Node::new(config(), &birth.seed, birth.now));
         node.bootstrap(birth.now, &self.roots);
-        Machine::Ours(Box::new(Ours::new(node)))
+        Machine::Ours(Ours::new(node))
     }
 }
 
