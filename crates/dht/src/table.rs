@@ -37,8 +37,11 @@ pub(crate) struct Table<E> {
     depth: u8,
     /// Live nodes.
     live: u16,
-    /// Until this second nobody needs to be asked whether it is still there, as far as was known when it was looked.
-    rest_until: u32,
+    /// Until this second there is no spare that should be asked whether it is there, and no live node, as far as was known when it was looked.
+    spares_rest: u32,
+    live_rest: u32,
+    /// Where in the list the live nodes are whose turn to be asked comes next.
+    turn: u16,
 }
 
 /// How many nodes of the list a bucket has.
@@ -97,7 +100,7 @@ const GROWTH: usize = 16;
 impl<E: Endpoint> Table<E> {
     pub(crate) fn new(own: Id, limits: Limits, start: Instant) -> Self {
         let (nodes, buckets) = (Vec::new(), [Bucket::default(); BUCKETS]);
-        Self { own, limits, start, nodes, buckets, depth: 0, live: 0, rest_until: 0 }
+        Self { own, limits, start, nodes, buckets, depth: 0, live: 0, spares_rest: 0, live_rest: 0, turn: 0 }
     }
 
     pub(crate) fn own(&self) -> Id {
@@ -170,7 +173,7 @@ impl<E: Endpoint> Table<E> {
             && let Some(spare) = self.find_mut(id, endpoint)
         {
             *spare = node;
-            self.rest_until = 0;
+            self.spares_rest = 0;
             return;
         }
         if !may_add || !may_live && self.place_for_spare(span, touched, true).is_none() {
@@ -225,7 +228,7 @@ impl<E: Endpoint> Table<E> {
             self.remove(number, at);
             return;
         }
-        self.rest_until = 0;
+        self.spares_rest = 0;
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.failures = node.failures.saturating_add(1);
         let failures = node.failures;
@@ -236,6 +239,7 @@ impl<E: Endpoint> Table<E> {
         if let Some(spare) = spare.filter(|_| failures > 1) {
             let from = span.middle.saturating_add(spare);
             self.nodes.swap(at, from);
+            self.live_rest = 0;
             self.remove(number, from);
         } else if failures >= MAX_FAILURES {
             self.remove(number, at);
@@ -286,31 +290,58 @@ impl<E: Endpoint> Table<E> {
         found.into_iter().map(|(_, node)| node)
     }
 
-    /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the live one that was asked longest ago.
-    pub(crate) fn stalest(&mut self, now: Instant) -> Option<Node<E>> {
+    /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the next live one in turn that nobody
+    /// has asked or heard of for a while.
+    pub(crate) fn poll_stale(&mut self, now: Instant) -> Option<Node<E>> {
         let seconds = self.seconds(now);
-        if seconds < self.rest_until {
+        if self.spares_rest <= seconds {
+            match self.ready_spare(seconds) {
+                Ok(spare) => return Some(spare),
+                Err(until) => self.spares_rest = until,
+            }
+        }
+        if self.live_rest > seconds {
             return None;
         }
-        let mut rest_until = u32::MAX;
+        let (mut until, mut found) = (u32::MAX, None);
+        let turn = usize::from(self.turn);
+        let rest = self.spans().map(|span| span.start.max(turn)..span.middle);
+        let begin = self.spans().map(|span| span.start..span.middle.min(turn));
+        for at in rest.chain(begin).flatten() {
+            let Some(node) = self.nodes.get(at) else { continue };
+            let ready = node.touched.saturating_add(FRESH);
+            if ready <= seconds {
+                found = Some((at, *node));
+                break;
+            }
+            until = until.min(ready);
+        }
+        let Some((at, node)) = found else {
+            self.live_rest = until;
+            return None;
+        };
+        self.turn = u16::try_from(at.saturating_add(1)).unwrap_or(0);
+        Some(node)
+    }
+
+    /// A spare for which there is room and that may be asked, or the second until which there is none.
+    fn ready_spare(&self, seconds: u32) -> Result<Node<E>, u32> {
+        let mut until = u32::MAX;
         for number in (0..usize::from(self.depth)).rev() {
             let span = self.span(number);
+            if span.middle == span.end {
+                continue;
+            }
             let has_room = span.live() < self.capacity(number) || self.live(span).iter().any(|node| node.failures > 0);
             for spare in self.slice(span.middle, span.end).iter().rev().filter(|_| has_room) {
                 let ready = spare.touched.saturating_add(self.spare_rest(spare));
                 if ready <= seconds {
-                    return Some(*spare);
+                    return Ok(*spare);
                 }
-                rest_until = rest_until.min(ready);
+                until = until.min(ready);
             }
         }
-        let stalest = self.spans().flat_map(|span| self.live(span)).min_by_key(|node| node.touched);
-        let ready = stalest.map_or(u32::MAX, |node| node.touched.saturating_add(FRESH));
-        if ready <= seconds {
-            return stalest.copied();
-        }
-        self.rest_until = rest_until.min(ready);
-        None
+        Err(until)
     }
 
     /// The number of bits in common that a lookup should have to fill the emptiest bucket that can be filled.
@@ -399,14 +430,15 @@ impl<E: Endpoint> Table<E> {
 
     /// Puts a node into the list, where it belongs to a bucket.
     fn insert(&mut self, number: usize, at: usize, node: Node<E>, is_live: bool) {
+        let spare_rest = self.spare_rest(&node);
         let Some(bucket) = self.buckets.get_mut(number).filter(|_| at <= self.nodes.len()) else { return };
         let count = if is_live { &mut bucket.live } else { &mut bucket.spares };
         let Some(more) = count.checked_add(1) else { return };
         *count = more;
         self.live = self.live.saturating_add(is_live.into());
         self.depth = u8::try_from(number.saturating_add(1)).unwrap_or(u8::MAX).max(self.depth);
-        let rest = if is_live { FRESH } else { self.spare_rest(&node) };
-        self.rest_until = self.rest_until.min(node.touched.saturating_add(rest));
+        let (rest, until) = if is_live { (FRESH, &mut self.live_rest) } else { (spare_rest, &mut self.spares_rest) };
+        *until = node.touched.saturating_add(rest).min(*until);
         if self.nodes.len() == self.nodes.capacity() {
             self.nodes.reserve_exact(GROWTH);
         }
@@ -421,7 +453,9 @@ impl<E: Endpoint> Table<E> {
         let count = if is_live { &mut bucket.live } else { &mut bucket.spares };
         *count = count.saturating_sub(1);
         self.live = self.live.saturating_sub(is_live.into());
-        self.rest_until = 0;
+        if is_live {
+            self.spares_rest = 0;
+        }
         self.nodes.remove(at);
     }
 

@@ -65,12 +65,12 @@ fn who_only_asks_becomes_no_live_node() {
     assert_eq!(table.len(), 0);
     assert!(table.nodes.len() <= 8 * BUCKETS);
     // As long as there are few, they are asked at once; later, when their way through a NAT may have closed.
-    while let Some(spare) = table.stalest(now) {
+    while let Some(spare) = table.poll_stale(now) {
         answer(&mut table, now, spare.id, spare.endpoint);
     }
     assert_eq!(table.len(), 32);
-    assert_eq!(table.stalest(now + Duration::from_secs(89)), None);
-    assert!(table.stalest(now + Duration::from_secs(91)).is_some());
+    assert_eq!(table.poll_stale(now + Duration::from_secs(89)), None);
+    assert!(table.poll_stale(now + Duration::from_secs(91)).is_some());
 }
 
 #[test]
@@ -143,10 +143,10 @@ fn an_answer_makes_good_what_failed() {
     assert_eq!(table.good().count(), 0);
     answer(&mut table, now, id, endpoint);
     assert_eq!(table.good().count(), 1);
-    assert_eq!(table.stalest(now + Duration::from_secs(299)), None);
-    assert_eq!(table.stalest(now + Duration::from_secs(301)).map(|node| node.id), Some(id));
+    assert_eq!(table.poll_stale(now + Duration::from_secs(299)), None);
+    assert_eq!(table.poll_stale(now + Duration::from_secs(301)).map(|node| node.id), Some(id));
     table.handle_asked(now + Duration::from_secs(301), id, endpoint);
-    assert_eq!(table.stalest(now + Duration::from_secs(302)), None);
+    assert_eq!(table.poll_stale(now + Duration::from_secs(302)), None);
 }
 
 #[test]
