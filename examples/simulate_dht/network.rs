@@ -47,10 +47,12 @@ const PORT: u16 = 6881;
 /// What a host behind a NAT has for an address.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
 
-/// The public address of a host: no two are neighbours.
+/// The public address of a host: no two are neighbours. Ids depend on some bits of every byte (BEP 42), so the last one has to vary, too; with
+/// the same one everywhere all ids would share a few thousand beginnings.
 fn public(number: u32) -> Ipv4Addr {
     let [_, a, b, c] = number.to_be_bytes();
-    Ipv4Addr::new(20 + a, b, c, 1)
+    let [d, ..] = number.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    Ipv4Addr::new(20 + a, b, c, d.clamp(1, 254))
 }
 
 /// A number from 0 to 1.
@@ -166,7 +168,7 @@ impl Maker {
         let node = Node::restore(config(), &state, &birth.seed, birth.now);
         let mut node = node.unwrap_or_else(|_| Node::new(config(), &birth.seed, birth.now));
         node.bootstrap(birth.now, &self.roots);
-        Machine::Ours(Box::new(Ours::new(node)))
+        Machine::Ours(Ours::new(node))
     }
 }
 

@@ -291,11 +291,12 @@ impl Node {
 
     fn handle_query(&mut self, now: Instant, from: SocketAddr, transaction: &[u8], query: &Query<'_>, size: usize) {
         self.health.queries_in = self.health.queries_in.saturating_add(1);
-        self.health.is_reachable |= !self.queries.is_asked(from) && !self.tables.knows(query.id, from);
+        let is_known = self.tables.knows(query.id, from);
+        self.health.is_reachable = self.health.is_reachable || !is_known && !self.queries.is_asked(from);
         if self.config.read_only {
             return;
         }
-        let asked = Asked { now, from, transaction, query, size };
+        let asked = Asked { now, from, transaction, query, size, is_known };
         let (sent, afterwards) = self.server.answer(asked, &self.config, &self.tables, &mut self.queries);
         self.health.replies_out = self.health.replies_out.saturating_add(1);
         self.health.bytes_out = self.health.bytes_out.saturating_add(sent as u64);
@@ -454,14 +455,14 @@ impl Node {
 
     /// Asks the node that most needs it, by a question whose answer fills the table where that is empty.
     fn probe<E: Family>(&mut self, now: Instant) {
-        let table = E::table(&self.tables);
-        let Some(node) = table.stalest(now).filter(|_| self.queries.may_send(now)) else { return };
+        let table = E::table_mut(&mut self.tables);
+        let Some(node) = table.poll_stale(now).filter(|_| self.queries.may_send(now)) else { return };
         let own = table.own();
         let method = match table.emptiest() {
             Some(common) => Method::FindNode { target: own.random_beside(common, &mut self.queries.rng) },
             None => Method::Ping,
         };
-        E::table_mut(&mut self.tables).handle_asked(now, node.id, node.endpoint);
+        table.handle_asked(now, node.id, node.endpoint);
         self.queries.send(now, own, node.endpoint.address(), Some(node.id), Purpose::Probe, method);
     }
 

@@ -23,8 +23,7 @@ use unchoke_core::Rng;
 pub(crate) struct Server {
     store: Box<dyn RecordStore>,
     tokens: Tokens,
-    /// Addresses that have shown that they receive, the latest last.
-    proven: VecDeque<SocketAddr>,
+    proven: Proven,
     /// Answers that wait for a sign of whoever asked.
     deferred: VecDeque<(SocketAddr, Box<[u8]>)>,
     expired: Instant,
@@ -39,6 +38,8 @@ pub(crate) struct Asked<'q> {
     pub(crate) query: &'q Query<'q>,
     /// Bytes of the datagram.
     pub(crate) size: usize,
+    /// The sender is in a table, and has answered us.
+    pub(crate) is_known: bool,
 }
 
 /// What a query leads to besides its answer.
@@ -47,6 +48,40 @@ pub(crate) enum Afterwards {
     Nothing,
     /// The sender has to be asked whether it is there; then it gets its answer.
     Ping,
+}
+
+/// Addresses of each family that have lately shown that they receive. Those of IPv4 stand here, as nearly every query is compared with them.
+#[derive(Default)]
+struct Proven {
+    v4: [Option<V4>; MAX_PROVEN],
+    /// The place of the next one.
+    next: usize,
+    /// The latest last.
+    v6: VecDeque<V6>,
+}
+
+impl Proven {
+    fn contains(&self, address: SocketAddr) -> bool {
+        match V4::new(address) {
+            Some(endpoint) => self.v4.contains(&Some(endpoint)),
+            None => V6::new(address).is_some_and(|endpoint| self.v6.contains(&endpoint)),
+        }
+    }
+
+    fn add(&mut self, address: SocketAddr) {
+        if self.contains(address) {
+            return;
+        }
+        if let Some(endpoint) = V4::new(address) {
+            self.v4.get_mut(self.next).into_iter().for_each(|place| *place = Some(endpoint));
+            self.next = self.next.saturating_add(1) % MAX_PROVEN;
+        } else if let Some(endpoint) = V6::new(address) {
+            if self.v6.len() >= MAX_PROVEN {
+                self.v6.pop_front();
+            }
+            self.v6.push_back(endpoint);
+        }
+    }
 }
 
 const MAX_PROVEN: usize = 8;
@@ -60,7 +95,8 @@ const SAMPLES_MAX: usize = 20;
 
 impl Server {
     pub(crate) fn new(now: Instant, store: Box<dyn RecordStore>, rng: &mut Rng) -> Self {
-        Self { store, tokens: Tokens::new(now, rng), proven: VecDeque::new(), deferred: VecDeque::new(), expired: now }
+        let (proven, deferred) = (Proven::default(), VecDeque::new());
+        Self { store, tokens: Tokens::new(now, rng), proven, deferred, expired: now }
     }
 
     pub(crate) fn store(&mut self) -> &mut dyn RecordStore {
@@ -69,11 +105,8 @@ impl Server {
 
     /// Somebody has answered a query of ours. If it is not in a table, it is remembered here.
     pub(crate) fn handle_proof(&mut self, from: SocketAddr, is_known: bool, outbox: &mut Outbox) -> usize {
-        if !is_known && !self.proven.contains(&from) {
-            if self.proven.len() >= MAX_PROVEN {
-                self.proven.pop_front();
-            }
-            self.proven.push_back(from);
+        if !is_known {
+            self.proven.add(from);
         }
         let mut sent = 0_usize;
         self.deferred.retain(|(to, datagram)| {
@@ -118,8 +151,8 @@ impl Server {
         queries: &mut Queries,
     ) -> (usize, Afterwards) {
         let Queries { rng, outbox, .. } = queries;
-        let Asked { now, from, query, size, .. } = asked;
-        let is_proven = tables.knows(query.id, from) || self.proven.contains(&from);
+        let Asked { now, from, query, size, is_known, .. } = asked;
+        let is_proven = is_known || self.proven.contains(from);
         let budget = if is_proven { config.max_reply } else { size.saturating_mul(AMPLIFICATION) };
         let mut room = Room { left: budget.saturating_sub(ENVELOPE).saturating_sub(asked.transaction.len()) };
         let own = tables.own(from);

@@ -14,8 +14,9 @@ const KEPT: usize = 3;
 const ENOUGH: usize = 3;
 /// A network this small, in powers of two, needs no such care.
 const SMALL: f32 = 8.0;
-/// How far, in powers of two, the nearest nodes of a search may be from what is expected: chance does more in two of a hundred searches.
-const TOLERANCE: f32 = 1.6;
+/// How far, in powers of two, the nearest nodes of a search may be from what is expected: chance does more in one of fifty searches, where
+/// nodes come and go.
+const TOLERANCE: f32 = 2.0;
 
 impl NetworkSize {
     /// Counts the outcome of a search for a point that was chosen by us.

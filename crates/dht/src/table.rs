@@ -31,8 +31,17 @@ pub(crate) struct Table<E> {
     start: Instant,
     /// Bucket after bucket; in each the live ones come first, then the spares, of which the last one was added last.
     nodes: Vec<Node<E>>,
-    /// By the bits in common with `own`.
-    buckets: Vec<Bucket>,
+    /// By the bits in common with `own`; those that have more share the last one.
+    buckets: [Bucket; BUCKETS],
+    /// Buckets up to the last one that was ever used.
+    depth: u8,
+    /// Live nodes.
+    live: u16,
+    /// Until this second there is no spare that should be asked whether it is there, and no live node, as far as was known when it was looked.
+    spares_rest: u32,
+    live_rest: u32,
+    /// Where in the list the live nodes are whose turn to be asked comes next.
+    turn: u16,
 }
 
 /// How many nodes of the list a bucket has.
@@ -65,6 +74,8 @@ pub(crate) struct Node<E> {
     touched: u32,
 }
 
+/// Buckets. No network has so many nodes that more of them would be of use.
+const BUCKETS: usize = 32;
 /// Nodes that are told to others.
 pub(crate) const K: usize = 8;
 /// Places of the first buckets where they are wide.
@@ -88,7 +99,8 @@ const GROWTH: usize = 16;
 
 impl<E: Endpoint> Table<E> {
     pub(crate) fn new(own: Id, limits: Limits, start: Instant) -> Self {
-        Self { own, limits, start, nodes: Vec::new(), buckets: Vec::new() }
+        let (nodes, buckets) = (Vec::new(), [Bucket::default(); BUCKETS]);
+        Self { own, limits, start, nodes, buckets, depth: 0, live: 0, spares_rest: 0, live_rest: 0, turn: 0 }
     }
 
     pub(crate) fn own(&self) -> Id {
@@ -97,7 +109,7 @@ impl<E: Endpoint> Table<E> {
 
     /// Live nodes.
     pub(crate) fn len(&self) -> usize {
-        self.buckets.iter().map(|bucket| usize::from(bucket.live)).sum()
+        self.live.into()
     }
 
     /// Whether there are so few nodes that every one that may be there is of use at once.
@@ -107,7 +119,7 @@ impl<E: Endpoint> Table<E> {
 
     /// Whether some wait beside the table.
     pub(crate) fn has_spares(&self) -> bool {
-        self.buckets.iter().any(|bucket| bucket.spares > 0)
+        self.nodes.len() > self.len()
     }
 
     /// Whether this node has answered and not failed since.
@@ -161,6 +173,7 @@ impl<E: Endpoint> Table<E> {
             && let Some(spare) = self.find_mut(id, endpoint)
         {
             *spare = node;
+            self.spares_rest = 0;
             return;
         }
         if !may_add || !may_live && self.place_for_spare(span, touched, true).is_none() {
@@ -215,6 +228,7 @@ impl<E: Endpoint> Table<E> {
             self.remove(number, at);
             return;
         }
+        self.spares_rest = 0;
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.failures = node.failures.saturating_add(1);
         let failures = node.failures;
@@ -225,6 +239,7 @@ impl<E: Endpoint> Table<E> {
         if let Some(spare) = spare.filter(|_| failures > 1) {
             let from = span.middle.saturating_add(spare);
             self.nodes.swap(at, from);
+            self.live_rest = 0;
             self.remove(number, from);
         } else if failures >= MAX_FAILURES {
             self.remove(number, at);
@@ -250,13 +265,14 @@ impl<E: Endpoint> Table<E> {
 
     /// The nodes nearest to `target` that can be told to others, `count` at most, the nearest first.
     pub(crate) fn closest(&self, target: Id, count: usize) -> impl Iterator<Item = &Node<E>> {
-        let shared = self.own.common_bits(target) as usize;
+        let shared = (self.own.common_bits(target) as usize).min(BUCKETS.saturating_sub(1));
+        let depth = usize::from(self.depth);
         let mut found: Vec<(Distance, &Node<E>)> = Vec::with_capacity(count.saturating_add(1));
         // Nodes that share as much with us as the target does are nearest to it; those that share more come next, all at once, because
         // the target parts from us and from them at the same bit; then those that share less, each bucket farther than the one before it.
-        let own = shared..shared.saturating_add(1).min(self.buckets.len());
-        let beyond = own.end..self.buckets.len();
-        let nearer = (0..shared.min(self.buckets.len())).rev().map(|number| number..number.saturating_add(1));
+        let own = shared..shared.saturating_add(1).min(depth);
+        let beyond = own.end..depth;
+        let nearer = (0..shared.min(depth)).rev().map(|number| number..number.saturating_add(1));
         for group in [own, beyond].into_iter().chain(nearer) {
             if found.len() >= count {
                 break;
@@ -274,36 +290,78 @@ impl<E: Endpoint> Table<E> {
         found.into_iter().map(|(_, node)| node)
     }
 
-    /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the live one that was asked longest ago.
-    pub(crate) fn stalest(&self, now: Instant) -> Option<Node<E>> {
+    /// The node that most needs to be asked whether it is still there: a spare for which there is room, or the next live one in turn that nobody
+    /// has asked or heard of for a while.
+    pub(crate) fn poll_stale(&mut self, now: Instant) -> Option<Node<E>> {
         let seconds = self.seconds(now);
-        // A table with few nodes cannot be choosy.
-        let rest = if self.is_small() { 0 } else { SPARE_REST };
-        for number in (0..self.buckets.len()).rev() {
-            let span = self.span(number);
-            let has_room = span.live() < self.capacity(number) || self.live(span).iter().any(|node| node.failures > 0);
-            // Who asked us a moment ago can be reached only as long as its way out through a NAT is open; see whether it is later.
-            let waits = |spare: &&Node<E>| spare.verified || seconds.saturating_sub(spare.touched) >= rest;
-            if let Some(spare) = self.slice(span.middle, span.end).iter().rev().filter(|_| has_room).find(waits) {
-                return Some(*spare);
+        if self.spares_rest <= seconds {
+            match self.ready_spare(seconds) {
+                Ok(spare) => return Some(spare),
+                Err(until) => self.spares_rest = until,
             }
         }
-        let stalest = self.spans().flat_map(|span| self.live(span)).min_by_key(|node| node.touched)?;
-        Some(*stalest).filter(|node| seconds.saturating_sub(node.touched) >= FRESH)
+        if self.live_rest > seconds {
+            return None;
+        }
+        let (mut until, mut found) = (u32::MAX, None);
+        let turn = usize::from(self.turn);
+        let rest = self.spans().map(|span| span.start.max(turn)..span.middle);
+        let begin = self.spans().map(|span| span.start..span.middle.min(turn));
+        for at in rest.chain(begin).flatten() {
+            let Some(node) = self.nodes.get(at) else { continue };
+            let ready = node.touched.saturating_add(FRESH);
+            if ready <= seconds {
+                found = Some((at, *node));
+                break;
+            }
+            until = until.min(ready);
+        }
+        let Some((at, node)) = found else {
+            self.live_rest = until;
+            return None;
+        };
+        self.turn = u16::try_from(at.saturating_add(1)).unwrap_or(0);
+        Some(node)
+    }
+
+    /// A spare for which there is room and that may be asked, or the second until which there is none.
+    fn ready_spare(&self, seconds: u32) -> Result<Node<E>, u32> {
+        let mut until = u32::MAX;
+        for number in (0..usize::from(self.depth)).rev() {
+            let span = self.span(number);
+            if span.middle == span.end {
+                continue;
+            }
+            let has_room = span.live() < self.capacity(number) || self.live(span).iter().any(|node| node.failures > 0);
+            for spare in self.slice(span.middle, span.end).iter().rev().filter(|_| has_room) {
+                let ready = spare.touched.saturating_add(self.spare_rest(spare));
+                if ready <= seconds {
+                    return Ok(*spare);
+                }
+                until = until.min(ready);
+            }
+        }
+        Err(until)
     }
 
     /// The number of bits in common that a lookup should have to fill the emptiest bucket that can be filled.
     pub(crate) fn emptiest(&self) -> Option<u32> {
-        let deepest = self.buckets.len();
         let (number, _) = self
             .buckets
             .iter()
             .map(|bucket| usize::from(bucket.live))
             .enumerate()
-            .take(deepest.saturating_sub(3))
+            .take(usize::from(self.depth).saturating_sub(3))
             .filter(|(number, live)| *live < self.capacity(*number).min(self.limits.bucket.into()))
             .min_by_key(|(_, live)| *live)?;
         u32::try_from(number).ok()
+    }
+
+    /// Seconds after which a spare may be asked whether it is there.
+    fn spare_rest(&self, spare: &Node<E>) -> u32 {
+        // Who asked us a moment ago can be reached only as long as its way out through a NAT is open; see whether it is later. A table with few
+        // nodes cannot be choosy.
+        if spare.verified || self.is_small() { 0 } else { SPARE_REST }
     }
 
     /// The seconds of an instant.
@@ -318,7 +376,7 @@ impl<E: Endpoint> Table<E> {
     fn number(&self, id: Id) -> Option<usize> {
         let common = self.own.common_bits(id);
         // Nobody else may have our id.
-        (common < Id::BITS).then_some(common as usize)
+        (common < Id::BITS).then_some((common as usize).min(BUCKETS.saturating_sub(1)))
     }
 
     /// Where all buckets stand, the first one first.
@@ -331,10 +389,9 @@ impl<E: Endpoint> Table<E> {
         })
     }
 
-    /// Where a bucket stands; an empty place at the end if it is not there yet.
+    /// Where a bucket stands.
     fn span(&self, number: usize) -> Span {
-        let all = self.nodes.len();
-        self.spans().nth(number).unwrap_or(Span { start: all, middle: all, end: all })
+        self.spans().nth(number).unwrap_or_default()
     }
 
     fn slice(&self, start: usize, end: usize) -> &[Node<E>] {
@@ -373,13 +430,15 @@ impl<E: Endpoint> Table<E> {
 
     /// Puts a node into the list, where it belongs to a bucket.
     fn insert(&mut self, number: usize, at: usize, node: Node<E>, is_live: bool) {
-        if self.buckets.len() <= number {
-            self.buckets.resize(number.saturating_add(1), Bucket::default());
-        }
+        let spare_rest = self.spare_rest(&node);
         let Some(bucket) = self.buckets.get_mut(number).filter(|_| at <= self.nodes.len()) else { return };
         let count = if is_live { &mut bucket.live } else { &mut bucket.spares };
         let Some(more) = count.checked_add(1) else { return };
         *count = more;
+        self.live = self.live.saturating_add(is_live.into());
+        self.depth = u8::try_from(number.saturating_add(1)).unwrap_or(u8::MAX).max(self.depth);
+        let (rest, until) = if is_live { (FRESH, &mut self.live_rest) } else { (spare_rest, &mut self.spares_rest) };
+        *until = node.touched.saturating_add(rest).min(*until);
         if self.nodes.len() == self.nodes.capacity() {
             self.nodes.reserve_exact(GROWTH);
         }
@@ -390,8 +449,13 @@ impl<E: Endpoint> Table<E> {
     fn remove(&mut self, number: usize, at: usize) {
         let span = self.span(number);
         let Some(bucket) = self.buckets.get_mut(number).filter(|_| span.start <= at && at < span.end) else { return };
-        let count = if at < span.middle { &mut bucket.live } else { &mut bucket.spares };
+        let is_live = at < span.middle;
+        let count = if is_live { &mut bucket.live } else { &mut bucket.spares };
         *count = count.saturating_sub(1);
+        self.live = self.live.saturating_sub(is_live.into());
+        if is_live {
+            self.spares_rest = 0;
+        }
         self.nodes.remove(at);
     }
 

@@ -183,6 +183,8 @@ pub(crate) struct Site {
     pub(crate) down_free: u64,
     /// When the earliest entry of the queue that wakes the host is due; `u64::MAX` if there is none.
     pub(crate) wake: u64,
+    /// What the host has said its deadline is, so that an entry that is due too early does not touch the host; `u64::MAX` if it has none.
+    pub(crate) deadline: u64,
     pub(crate) dice: Dice,
     pub(crate) x: f32,
     pub(crate) y: f32,

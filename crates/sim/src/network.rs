@@ -189,10 +189,17 @@ impl Network {
         Some(What::unpack(next?.1))
     }
 
-    /// Sees to it that the host is woken at its deadline. At most one entry of the queue is in force for each host.
+    /// Takes note of a host's deadline, and sees to it that the host is woken then. At most one entry of the queue is in force for each host.
     pub(crate) fn wake_at(&mut self, host: u32, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return };
-        let at = nanos(deadline.saturating_duration_since(self.start)).max(self.now);
+        let at = deadline.map_or(u64::MAX, |it| nanos(it.saturating_duration_since(self.start)).max(self.now));
+        if let Some(site) = self.sites.get_mut(host as usize) {
+            site.deadline = at;
+            self.wake_by(host, at);
+        }
+    }
+
+    /// Sees to it that the host is woken at this time or before.
+    pub(crate) fn wake_by(&mut self, host: u32, at: u64) {
         if let Some(site) = self.sites.get_mut(host as usize)
             && at < site.wake
         {

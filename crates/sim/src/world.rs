@@ -200,7 +200,7 @@ impl<H: Host> World<H> {
         self.network.close_all(id.0);
         let site = &mut self.network.sites[id.index()];
         site.is_up = false;
-        site.wake = u64::MAX;
+        (site.wake, site.deadline) = (u64::MAX, u64::MAX);
         self.network.counters.left += 1;
         let churn = self.churn(id);
         let slot = &mut self.slots[id.index()];
@@ -394,6 +394,7 @@ impl<H: Host> World<H> {
             up_free: 0,
             down_free: 0,
             wake: u64::MAX,
+            deadline: u64::MAX,
             dice,
             x,
             y,
@@ -497,25 +498,24 @@ impl<H: Host> World<H> {
 
     /// The host's entry in the queue is due; its deadline may have moved since.
     fn wake(&mut self, number: u32) {
-        let Some(host) = self.slots.get(number as usize).and_then(|it| it.host.as_ref()) else { return };
-        let Some(deadline) = host.poll_timeout() else { return };
-        let now = self.network.now();
+        let now = self.network.nanos();
+        let deadline = self.network.sites[number as usize].deadline;
         if deadline > now {
-            self.network.wake_at(number, Some(deadline));
+            self.network.wake_by(number, deadline);
             return;
         }
         self.network.counters.timeouts += 1;
         // A host that wants to be woken at once, again and again, must not stop the time.
         self.network.sites[number as usize].wake = 0;
         self.visit(number, |host, net| host.handle_timeout(net));
-        self.network.sites[number as usize].wake = u64::MAX;
-        let Some(host) = self.slots.get(number as usize).and_then(|it| it.host.as_ref()) else { return };
-        let mut deadline = host.poll_timeout();
-        if deadline.is_some_and(|it| it <= now) {
+        let site = &mut self.network.sites[number as usize];
+        site.wake = u64::MAX;
+        let mut deadline = site.deadline;
+        if deadline <= now {
             self.network.counters.stuck_timeouts += 1;
-            deadline = Some(self.network.instant(self.network.nanos().saturating_add(STUCK)));
+            deadline = now.saturating_add(STUCK);
         }
-        self.network.wake_at(number, deadline);
+        self.network.wake_by(number, deadline);
     }
 
     fn visit(&mut self, host: u32, work: impl FnOnce(&mut H, &mut Net<'_>)) {

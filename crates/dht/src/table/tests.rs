@@ -63,14 +63,14 @@ fn who_only_asks_becomes_no_live_node() {
         table.handle_query(now, Id::random(&mut rng), endpoint);
     }
     assert_eq!(table.len(), 0);
-    assert!(table.nodes.len() <= 8 * table.buckets.len());
+    assert!(table.nodes.len() <= 8 * BUCKETS);
     // As long as there are few, they are asked at once; later, when their way through a NAT may have closed.
-    while let Some(spare) = table.stalest(now) {
+    while let Some(spare) = table.poll_stale(now) {
         answer(&mut table, now, spare.id, spare.endpoint);
     }
     assert_eq!(table.len(), 32);
-    assert_eq!(table.stalest(now + Duration::from_secs(89)), None);
-    assert!(table.stalest(now + Duration::from_secs(91)).is_some());
+    assert_eq!(table.poll_stale(now + Duration::from_secs(89)), None);
+    assert!(table.poll_stale(now + Duration::from_secs(91)).is_some());
 }
 
 #[test]
@@ -143,10 +143,10 @@ fn an_answer_makes_good_what_failed() {
     assert_eq!(table.good().count(), 0);
     answer(&mut table, now, id, endpoint);
     assert_eq!(table.good().count(), 1);
-    assert_eq!(table.stalest(now + Duration::from_secs(299)), None);
-    assert_eq!(table.stalest(now + Duration::from_secs(301)).map(|node| node.id), Some(id));
+    assert_eq!(table.poll_stale(now + Duration::from_secs(299)), None);
+    assert_eq!(table.poll_stale(now + Duration::from_secs(301)).map(|node| node.id), Some(id));
     table.handle_asked(now + Duration::from_secs(301), id, endpoint);
-    assert_eq!(table.stalest(now + Duration::from_secs(302)), None);
+    assert_eq!(table.poll_stale(now + Duration::from_secs(302)), None);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn our_own_id_is_never_a_node() {
     let mut table = Table::new(OWN, WIDE, now);
     answer(&mut table, now, OWN, at("20.1.1.1:1"));
     table.handle_query(now, OWN, at("20.1.1.1:1"));
-    assert!(table.len() == 0 && table.buckets.is_empty());
+    assert!(table.len() == 0 && table.nodes.is_empty());
 }
 
 /// D2: who has a network of 256 addresses and as many ids as it likes does not take over a table, though honest nodes go and it stays.
