@@ -53,12 +53,19 @@ impl RoundTrips {
     /// What so many tenths of the answers took at most, in milliseconds.
     fn quantile(&self, tenths: u32) -> u64 {
         let wanted = u32::from(self.total).saturating_mul(tenths).div_ceil(10);
-        let mut seen = 0_u32;
-        let number = self.counts.iter().position(|count| {
-            seen = seen.saturating_add(u32::from(*count));
-            seen >= wanted
-        });
-        upper(number.unwrap_or(BUCKETS))
+        let mut before = 0_u32;
+        for (number, count) in self.counts.iter().enumerate() {
+            let count = u32::from(*count);
+            let within = wanted.saturating_sub(before);
+            if within <= count {
+                // As if the times of a bucket were spread evenly over it.
+                let lower = number.checked_sub(1).map_or(0, upper);
+                let part = upper(number).saturating_sub(lower).saturating_mul(within.into());
+                return lower.saturating_add(part.checked_div(count.into()).unwrap_or(0));
+            }
+            before = before.saturating_add(count);
+        }
+        upper(BUCKETS)
     }
 }
 
