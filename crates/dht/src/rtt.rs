@@ -38,21 +38,21 @@ impl RoundTrips {
             self.total = self.total.saturating_add(1);
         }
         if self.total >= MIN_SAMPLES {
-            let fast = self.quantile(1).saturating_add(100);
-            let patience = fast.max(self.quantile(9)).clamp(SHORTEST, LONGEST);
+            let fast = self.quantile(10).saturating_add(100);
+            let patience = fast.max(self.quantile(85)).clamp(SHORTEST, LONGEST);
             self.patience = u16::try_from(patience).unwrap_or(UNKNOWN);
         }
     }
 
-    /// How long to wait for an answer before somebody else is asked as well: a little longer than nine of ten take, and no less than a tenth of a
+    /// How long to wait for an answer before somebody else is asked as well: as long as 85 of a hundred take, and no less than a tenth of a
     /// second longer than the fastest.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_millis(self.patience.into())
     }
 
-    /// What so many tenths of the answers took at most, in milliseconds.
-    fn quantile(&self, tenths: u32) -> u64 {
-        let wanted = u32::from(self.total).saturating_mul(tenths).div_ceil(10);
+    /// What so many percent of the answers took at most, in milliseconds.
+    fn quantile(&self, percent: u32) -> u64 {
+        let wanted = u32::from(self.total).saturating_mul(percent).div_ceil(100);
         let mut before = 0_u32;
         for (number, count) in self.counts.iter().enumerate() {
             let count = u32::from(*count);
