@@ -2,6 +2,8 @@
 //!
 //! [BEP 44]: https://www.bittorrent.org/beps/bep_0044.html
 
+#[cfg(feature = "key-derivation")]
+mod derive;
 mod prepared;
 
 use crate::hash::write_hex;

@@ -15,8 +15,10 @@ pub mod address;
 pub mod block;
 pub mod channel;
 pub mod contract;
+pub mod history;
 pub mod ids;
 pub mod ledger;
+pub mod policy;
 mod proto;
 pub mod scheme;
 pub mod signer;
@@ -24,6 +26,8 @@ pub mod tick;
 pub mod transaction;
 pub mod units;
 pub mod voucher;
+#[cfg(feature = "wallet")]
+pub mod wallet;
 
 pub use address::Address;
 pub use block::{Block, BlockHeader, BlockId, SignedHeader};
