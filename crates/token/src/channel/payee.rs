@@ -9,6 +9,7 @@ mod record;
 use super::adjudicator::{Channel, Phase, VoucherKey};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::log::Log;
 use super::message::Message;
 use super::output::{Event, Output, Request, Session, ToSign};
 use super::payer::RecordError;
@@ -64,6 +65,8 @@ pub struct Payee {
     outputs: VecDeque<Output>,
     faults: VecDeque<(Session, Fault)>,
     is_frozen: bool,
+    /// The log is damaged: nothing is taken, and nothing is written.
+    is_corrupt: bool,
 }
 
 /// A channel, as its payee knows it.
@@ -127,28 +130,28 @@ impl Payee {
             outputs: VecDeque::new(),
             faults: VecDeque::new(),
             is_frozen: false,
+            is_corrupt: false,
         }
     }
 
-    /// A payee that goes on where its log ends.
+    /// A payee that goes on where its log ends. If the log is damaged, it claims what is left, and takes nothing.
     ///
     /// # Errors
-    /// If a record is none, or does not follow from those before.
-    pub fn restore<'a>(
+    /// If a record is none, or does not follow from those before, and the log does not know of any damage.
+    pub fn restore(
         config: PayeeConfig,
         address: Address,
         schemes: Arc<Schemes>,
         rng: Rng,
-        records: impl IntoIterator<Item = (UpdateId, &'a [u8])>,
+        log: &Log,
     ) -> Result<Self, RecordError> {
         let mut payee = Self::new(config, address, schemes, rng);
-        for (id, bytes) in records {
-            if payee.last.next() != Some(id) {
-                return Err(RecordError::Gap { after: payee.last, found: id });
-            }
-            payee.last = id;
-            payee.replay(Record::decode(bytes)?)?;
+        payee.is_corrupt = log.damage.is_some();
+        for bytes in log.snapshot.iter().chain(log.records.iter().map(|(_, record)| record)) {
+            let outcome = Record::decode(bytes).and_then(|record| payee.replay(record));
+            outcome.or_else(|error| if payee.is_corrupt { Ok(()) } else { Err(error) })?;
         }
+        payee.last = log.last();
         Ok(payee)
     }
 
@@ -588,7 +591,11 @@ impl Payee {
     }
 
     const fn check_log(&self) -> Result<(), Fault> {
-        if self.is_frozen { Err(Fault::Frozen) } else { Ok(()) }
+        match (self.is_corrupt, self.is_frozen) {
+            (true, _) => Err(Fault::Corrupt),
+            (_, true) => Err(Fault::Frozen),
+            _ => Ok(()),
+        }
     }
 
     fn request(&mut self, asked: Asked) -> Request {
@@ -604,10 +611,15 @@ impl Payee {
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
     fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
-        let id = self.last.next().ok_or(Fault::Amount)?;
         let bytes = record.encode();
-        self.last = id;
+        if self.is_corrupt {
+            // What is left of the log is for people to look at.
+            self.replay(record).map_err(|_| Fault::Corrupt)?;
+            return Ok(self.last);
+        }
+        let id = self.last.next().ok_or(Fault::Amount)?;
         self.replay(record).map_err(|_| Fault::Corrupt)?;
+        self.last = id;
         self.outputs.push_back(Output::Persist { id, record: bytes });
         Ok(id)
     }

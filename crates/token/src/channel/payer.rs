@@ -10,6 +10,7 @@ mod record;
 use super::adjudicator::{Channel, Phase};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::log::Log;
 use super::message::Message;
 use super::output::{Event, Output, Request, Session, ToSign};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
@@ -47,6 +48,8 @@ pub struct Payer {
     next_request: u64,
     outputs: VecDeque<Output>,
     is_frozen: bool,
+    /// The log is damaged: nothing is issued, and nothing is written.
+    is_corrupt: bool,
 }
 
 /// A channel, as its payer knows it.
@@ -102,25 +105,24 @@ impl Payer {
             next_request: 0,
             outputs: VecDeque::new(),
             is_frozen: false,
+            is_corrupt: false,
         }
     }
 
-    /// A payer that goes on where its log ends. It has to hear from the ledger and from its payees before it pays.
+    /// A payer that goes on where its log ends. It has to hear from the ledger and from its payees before it pays. If the log is damaged, it tells
+    /// what is left, closes channels at the ledger, and issues nothing.
     ///
     /// # Errors
-    /// If a record is none, or does not follow from those before.
-    pub fn restore<'a>(
-        config: PayerConfig,
-        seed: Seed,
-        records: impl IntoIterator<Item = (UpdateId, &'a [u8])>,
-    ) -> Result<Self, RecordError> {
+    /// If a record is none, or does not follow from those before, and the log does not know of any damage.
+    pub fn restore(config: PayerConfig, seed: Seed, log: &Log) -> Result<Self, RecordError> {
         let mut payer = Self::new(config, seed);
-        for (id, bytes) in records {
-            if payer.last.next() != Some(id) {
-                return Err(RecordError::Gap { after: payer.last, found: id });
-            }
-            payer.replay(Record::decode(bytes)?)?;
+        payer.is_corrupt = log.damage.is_some();
+        payer.last = log.at;
+        let snapshot = log.snapshot.iter().map(|record| (log.at, record));
+        for (id, bytes) in snapshot.chain(log.records.iter().map(|(id, record)| (*id, record))) {
             payer.last = id;
+            let outcome = Record::decode(bytes).and_then(|record| payer.replay(record));
+            outcome.or_else(|error| if payer.is_corrupt { Ok(()) } else { Err(error) })?;
         }
         for channel in payer.channels.values_mut() {
             channel.lanes.values_mut().for_each(PayerLane::handle_restart);
@@ -277,12 +279,12 @@ impl Payer {
         Ok(())
     }
 
-    /// Asks the ledger to close, by a transaction of the wallet's. Claims are taken for a while yet.
+    /// Asks the ledger to close, by a transaction of the wallet's. Claims are taken for a while yet. It is the way out when the log is damaged.
     ///
     /// # Errors
     /// If it closes no channel of ours, or the log cannot be written.
     pub fn close(&mut self, transaction: SignedTransaction) -> Result<(), Fault> {
-        self.check_log()?;
+        self.check_log().or_else(|fault| if fault == Fault::Corrupt { Ok(()) } else { Err(fault) })?;
         let Contract::ChannelClose(close) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
         let id = ChannelId::new(close.channel[..].try_into().map_err(|_| Fault::Transaction)?);
         self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
@@ -480,7 +482,11 @@ impl Payer {
     }
 
     const fn check_log(&self) -> Result<(), Fault> {
-        if self.is_frozen { Err(Fault::Frozen) } else { Ok(()) }
+        match (self.is_corrupt, self.is_frozen) {
+            (true, _) => Err(Fault::Corrupt),
+            (_, true) => Err(Fault::Frozen),
+            _ => Ok(()),
+        }
     }
 
     fn ask_to_sign(&mut self, after: UpdateId, voucher: Voucher) {
@@ -501,10 +507,19 @@ impl Payer {
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
     fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
-        let id = self.last.next().ok_or(Fault::Amount)?;
+        if self.is_corrupt {
+            // What is left of the log is for people to look at.
+            self.replay(record).map_err(|_| Fault::Corrupt)?;
+            return Ok(self.last);
+        }
+        let before = self.last;
+        let id = before.next().ok_or(Fault::Amount)?;
         let bytes = record.encode();
         self.last = id;
-        self.replay(record).map_err(|_| Fault::Corrupt)?;
+        if self.replay(record).is_err() {
+            self.last = before;
+            return Err(Fault::Corrupt);
+        }
         self.outputs.push_back(Output::Persist { id, record: bytes });
         Ok(id)
     }

@@ -5,40 +5,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unchoke_core::Seed;
-use unchoke_token::channel::{Durable, Event, Fault, Message, Output, Payee, PayeeConfig, Payer, PayerConfig, Session};
+use unchoke_token::channel::{
+    ChannelStore as _, Event, Fault, MemoryChannelStore, Message, Output, Payee, PayeeConfig, Payer, PayerConfig,
+    Session,
+};
 use unchoke_token::contract::{ChannelClose, ChannelOpen, Contract};
 use unchoke_token::ledger::Ledger as _;
-use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signer as _, UpdateId};
+use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signer as _};
 
 const SESSION: Session = Session::new(1);
 const LANE: Lane = Lane::new(0);
-
-/// A log in memory: what is synced survives, the rest may not.
-#[derive(Default)]
-struct Log {
-    records: Vec<(UpdateId, Vec<u8>)>,
-}
-
-impl Log {
-    fn append(&mut self, id: UpdateId, record: Vec<u8>) {
-        self.records.push((id, record));
-    }
-
-    fn durable(&self) -> Durable {
-        Durable::up_to(self.records.last().map_or(UpdateId::new(0), |(id, _)| *id))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (UpdateId, &[u8])> {
-        self.records.iter().map(|(id, record)| (*id, &record[..]))
-    }
-}
 
 /// Account 0 pays account 1.
 struct Pair {
     world: World,
     payer: Payer,
     payee: Payee,
-    logs: [Log; 2],
+    logs: [MemoryChannelStore; 2],
     to_payee: VecDeque<Message>,
     to_payer: VecDeque<Message>,
     events: Vec<Event>,
@@ -108,9 +91,9 @@ impl Pair {
 
     fn carry_out(&mut self, side: usize, output: Output) {
         match output {
-            Output::Persist { id, record } => self.logs[side].append(id, record),
+            Output::Persist { id, record } => self.logs[side].append(id, &record).unwrap(),
             Output::Sign { request, what } => {
-                let what = what.open(self.logs[side].durable()).unwrap();
+                let what = what.open(self.logs[side].sync().unwrap()).unwrap();
                 let signature = self.world.accounts[side].sign(&what.as_signable()).unwrap();
                 if side == 0 {
                     self.payer.handle_signed(request, signature).unwrap();
@@ -119,7 +102,7 @@ impl Pair {
                 }
             }
             Output::Send { message, .. } => {
-                let message = message.open(self.logs[side].durable()).unwrap();
+                let message = message.open(self.logs[side].sync().unwrap()).unwrap();
                 if side == 0 { self.to_payee.push_back(message) } else { self.to_payer.push_back(message) }
             }
             Output::Build { request, contract } => {
@@ -131,7 +114,7 @@ impl Pair {
                 }
             }
             Output::Submit(transaction) => {
-                let transaction = transaction.open(self.logs[side].durable()).unwrap();
+                let transaction = transaction.open(self.logs[side].sync().unwrap()).unwrap();
                 self.world.ledger.submit(&transaction).unwrap();
             }
             Output::Event(event) => self.events.push(event),
@@ -155,7 +138,7 @@ impl Pair {
     fn restart_payer(&mut self, id: ChannelId) {
         let mut config = PayerConfig::default();
         config.ticks = 1000;
-        self.payer = Payer::restore(config, Seed::new([5; 32]), self.logs[0].iter()).unwrap();
+        self.payer = Payer::restore(config, Seed::new([5; 32]), &self.logs[0].load().unwrap()).unwrap();
         self.payee.disconnect(SESSION);
         self.seal(0);
         self.payer.connect(id, SESSION).unwrap();
@@ -186,7 +169,7 @@ fn a_thousand_ticks_are_paid_with_one_signature_and_both_close_at_once() {
     assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Exhausted { left: 0 }));
     assert_eq!(pair.payee.paid(&id, LANE), units(3007));
     // One record for the channel, one for the voucher, and one for each 64 ticks; at the payee for each 16.
-    assert_eq!((pair.logs[0].records.len(), pair.logs[1].records.len()), (2 + 1000_usize.div_ceil(64), 2 + 1000 / 16));
+    assert_eq!((pair.logs[0].last().get(), pair.logs[1].last().get()), (2 + 1000_u64.div_ceil(64), 2 + 1000 / 16));
     // The next voucher takes over what was paid.
     pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
     pair.run();
@@ -237,7 +220,7 @@ fn a_payer_that_has_lost_its_log_takes_over_what_its_payee_shows() {
     pair.run();
     pair.payer.pay(id, LANE, 70).unwrap();
     pair.run();
-    pair.logs[0].records.clear();
+    pair.logs[0] = MemoryChannelStore::default();
     let mut config = PayerConfig::default();
     config.ticks = 1000;
     pair.payer = Payer::new(config, Seed::new([5; 32]));
@@ -266,7 +249,7 @@ fn a_payee_that_has_crashed_loses_no_more_than_it_has_allowed_and_claims_when_th
     let config = PayeeConfig::default();
     let (address, schemes) = (pair.world.address(1), Arc::new(Schemes::default()));
     let rng = Seed::new([6; 32]).rng();
-    pair.payee = Payee::restore(config, address, schemes, rng, pair.logs[1].iter()).unwrap();
+    pair.payee = Payee::restore(config, address, schemes, rng, &pair.logs[1].load().unwrap()).unwrap();
     assert_eq!(pair.payee.paid(&id, LANE), units(32 * 3));
     pair.seal(0);
     pair.payer.connect(id, SESSION).unwrap();
@@ -285,4 +268,47 @@ fn a_payee_that_has_crashed_loses_no_more_than_it_has_allowed_and_claims_when_th
     let view = pair.world.ledger.channel(&id).unwrap();
     assert_eq!(view.claimed(), units(33 * 3));
     assert_eq!(pair.faults, []);
+}
+
+#[test]
+fn with_a_damaged_log_a_payer_only_closes_and_a_payee_only_claims() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(5), units(3)).unwrap();
+    pair.run();
+    for _ in 0..4 {
+        pair.payer.pay(id, LANE, 16).unwrap();
+        pair.run();
+    }
+    pair.payer.pay(id, LANE, 20).unwrap();
+    pair.run();
+    for log in &mut pair.logs {
+        log.sync().unwrap();
+        // The first tick of the payee and the first reservation of the payer are lost.
+        let at = log.load().unwrap().records[..2].iter().map(|(_, it)| it.len() + 24).sum::<usize>() + 24 + 30;
+        log.disk_mut()[at] ^= 1;
+    }
+    let logs = [pair.logs[0].load().unwrap(), pair.logs[1].load().unwrap()];
+    assert!(logs.iter().all(|log| log.damage.is_some() && !log.records.is_empty()));
+    let mut config = PayerConfig::default();
+    config.ticks = 1000;
+    pair.payer = Payer::restore(config, Seed::new([5; 32]), &logs[0]).unwrap();
+    let rng = Seed::new([6; 32]).rng();
+    let (address, schemes) = (pair.world.address(1), Arc::new(Schemes::default()));
+    pair.payee = Payee::restore(PayeeConfig::default(), address, schemes, rng, &logs[1]).unwrap();
+    pair.seal(0);
+    pair.payer.connect(id, SESSION).unwrap();
+    pair.run();
+    assert_eq!(pair.faults, [Fault::Corrupt]);
+    assert_eq!(pair.payer.arm(id, LANE, units(0), units(3)), Err(Fault::Corrupt));
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Corrupt));
+    assert_eq!(pair.payee.propose_close(id, Height::new(99)), Err(Fault::Corrupt));
+    let close = ChannelClose { owner_address: pair.world.bytes(0), channel: id.as_bytes().to_vec() };
+    let close = pair.world.sign(0, close);
+    pair.payer.close(close).unwrap();
+    pair.run();
+    pair.seal(1);
+    pair.seal(1);
+    assert_eq!(pair.world.ledger.channel(&id).unwrap().claimed(), units(5 + 84 * 3));
+    assert_eq!([pair.logs[0].last(), pair.logs[1].last()], [logs[0].last(), logs[1].last()]);
 }

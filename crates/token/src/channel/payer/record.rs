@@ -1,7 +1,7 @@
 //! What a payer's log says.
 
 use crate::contract::{ChannelOpen, Contract};
-use crate::ids::{ChannelId, Lane, Seq, UpdateId};
+use crate::ids::{ChannelId, Lane, Seq};
 use crate::proto::{DecodeError, Reader, Writer};
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
@@ -27,14 +27,6 @@ pub(super) enum Record {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// A record is missing.
-    #[error("record {found} follows {after}")]
-    Gap {
-        /// The last one.
-        after: UpdateId,
-        /// The next one.
-        found: UpdateId,
-    },
     /// A record cannot be read.
     #[error("bad record: {0}")]
     Decode(#[from] DecodeError),
