@@ -4,6 +4,7 @@ mod access;
 mod embedded;
 mod error;
 mod execute;
+mod light;
 pub mod params;
 pub mod record;
 mod state;

@@ -8,7 +8,7 @@ use unchoke_token::contract::{
     ChannelClaim, ChannelClose, ChannelCloseMutual, ChannelFinish, ChannelOpen, ChannelRelease, VaultAllocate,
     VaultDeposit,
 };
-use unchoke_token::ledger::{Key, Ledger as _};
+use unchoke_token::ledger::{Key, Ledger as _, Proven};
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{Claim, CloseStatement, SignedVoucher, Voucher};
 use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Seq, Signable, Signer as _};
@@ -169,6 +169,8 @@ fn a_client_checks_a_balance_and_its_absence_against_the_signed_root() {
     assert!(proven.verify(&key, &operator, world.ledger.schemes()));
     assert!(!proven.verify(&Key::Account(world.address(1)), &operator, world.ledger.schemes()));
     assert!(!proven.verify(&key, &world.address(1), world.ledger.schemes()));
+    let far = Proven::decode(&proven.encode()).unwrap();
+    assert_eq!((far.account().map(|it| it.balance), &far), (Some(units(999_000)), &proven));
     let mut bent = proven;
     bent.value = world.ledger.prove(&Key::Account(world.address(1))).unwrap().value;
     assert!(!bent.verify(&key, &operator, world.ledger.schemes()));
