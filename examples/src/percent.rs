@@ -1,4 +1,4 @@
-//! How far hashing is, on one line of a terminal.
+//! How far something is, on one line of a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -7,13 +7,20 @@ use std::io::{IsTerminal as _, Write as _};
 pub struct Percent {
     shown: Option<u64>,
     terminal: bool,
+    what: &'static str,
 }
 
 impl Percent {
-    /// Shows nothing yet.
+    /// Shows nothing yet, and will say how much is hashed.
     #[must_use]
     pub fn new() -> Self {
-        Self { shown: None, terminal: std::io::stderr().is_terminal() }
+        Self::named("hashed")
+    }
+
+    /// Shows nothing yet, and will say how much is done of what.
+    #[must_use]
+    pub fn named(what: &'static str) -> Self {
+        Self { shown: None, terminal: std::io::stderr().is_terminal(), what }
     }
 
     /// So much of it is done.
@@ -22,7 +29,8 @@ impl Percent {
         if self.terminal && self.shown != Some(percent) {
             self.shown = Some(percent);
             // A terminal that is gone needs no progress.
-            let _ = write!(std::io::stderr(), "\rhashed {percent:3} %{}", if percent == 100 { "\n" } else { "" });
+            let _ =
+                write!(std::io::stderr(), "\r{} {percent:3} %{}", self.what, if percent == 100 { "\n" } else { "" });
         }
     }
 }

@@ -81,6 +81,7 @@ impl Drop for Running {
 #[test]
 fn help_is_no_failure() {
     for name in [
+        "channel_demo",
         "create",
         "custom_picker",
         "demo",
@@ -346,4 +347,12 @@ fn what_one_program_tells_the_dht_another_finds() {
     assert_eq!((done, &last["info_hashes"]), (Some(0), &1.into()), "{text}");
     let (done, text, last) = dht(&["crawl"]);
     assert_eq!((done, &last["info_hashes"], &last["complete"]), (Some(0), &1.into(), &true.into()), "{text}");
+}
+
+#[test]
+fn two_processes_that_pay_each_other_are_killed_and_their_balances_add_up() {
+    let output = run("channel_demo", &["--ticks", "6000", "--kills", "6", "--json"]);
+    assert_eq!(code(&output), Some(0), "{}", error(&output));
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&line["claimed"], &line["adds_up"]), (&6000.into(), &true.into()));
 }

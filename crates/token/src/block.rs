@@ -86,6 +86,18 @@ impl BlockId {
     /// Before the first block.
     pub const NONE: Self = Self([0; 32]);
 
+    /// Wraps the bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The block's number, which its id begins with.
+    #[must_use]
+    pub fn number(&self) -> Height {
+        Height::new(self.0.first_chunk().map_or(0, |it| u64::from_be_bytes(*it)))
+    }
+
     /// The bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
