@@ -3,6 +3,7 @@
 mod asset;
 mod bandwidth;
 mod channels;
+mod exchange;
 mod native;
 
 use super::error::{ContractError, words};
@@ -99,6 +100,10 @@ pub(crate) fn execute(contract: &Contract, cx: &Context<'_>, draft: &mut Draft<'
         Contract::ParticipateAssetIssue(it) => asset::participate(it, cx, draft),
         Contract::UnfreezeAsset(it) => asset::unfreeze(it, cx, draft),
         Contract::UpdateAsset(it) => asset::update(it, cx, draft),
+        Contract::ExchangeCreate(it) => exchange::create(it, cx, draft),
+        Contract::ExchangeInject(it) => exchange::inject(it, cx, draft),
+        Contract::ExchangeWithdraw(it) => exchange::withdraw(it, cx, draft),
+        Contract::ExchangeTransaction(it) => exchange::trade(it, cx, draft),
         Contract::VaultDeposit(it) => channels::deposit(it, cx, draft),
         Contract::VaultWithdraw(it) => channels::withdraw(it, cx, draft),
         Contract::VaultWithdrawFinish(it) => channels::finish_withdrawal(it, cx, draft),
@@ -112,7 +117,6 @@ pub(crate) fn execute(contract: &Contract, cx: &Context<'_>, draft: &mut Draft<'
         Contract::ChannelCloseMutual(it) => channels::close_mutual(it, cx, draft),
         Contract::ChannelClose(it) => channels::close(it, cx, draft),
         Contract::ChannelFinish(it) => channels::finish(it, cx, draft),
-        _ => Err(words("contract not supported")),
     }
 }
 
@@ -124,6 +128,10 @@ fn owner<'d>(draft: &'d mut Draft<'_>, address: &Address) -> Result<&'d mut Acco
 /// The address in a field, or the contract's word for it that it is none.
 fn address(bytes: &[u8], otherwise: &'static str) -> Result<Address, ContractError> {
     Address::from_slice(bytes).map_err(|_| words(otherwise))
+}
+
+fn require(condition: bool, otherwise: &'static str) -> Result<(), ContractError> {
+    condition.then_some(()).ok_or(words(otherwise))
 }
 
 /// An amount that is more than nothing.

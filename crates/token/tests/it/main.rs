@@ -4,4 +4,5 @@
 
 mod channels_on_ledger;
 mod pair;
+mod transactions;
 mod world;

@@ -1,7 +1,7 @@
 //! TRC-10 tokens: issued, moved, sold, unfrozen, described anew. Of each there is for ever what was issued. Order and words are java-tron's,
 //! in the mode in which tokens go by number and names may be alike.
 
-use super::{Context, Receipt, address, burn, opening_fee, owner, positive, receiver};
+use super::{Context, Receipt, address, burn, opening_fee, owner, positive, receiver, require};
 use crate::contract::{AssetIssue, FrozenSupply, ParticipateAssetIssue, TransferAsset, UnfreezeAsset, UpdateAsset};
 use crate::ids::{AssetId, Timestamp};
 use crate::ledger::error::{ContractError, words};
@@ -127,10 +127,6 @@ pub(super) fn update(contract: &UpdateAsset, cx: &Context<'_>, draft: &mut Draft
 /// The token that a contract names, if there is one.
 fn token(name: &[u8], draft: &Draft<'_>) -> Option<AssetId> {
     AssetId::parse(name).filter(|id| draft.assets(id).is_some())
-}
-
-fn require(condition: bool, otherwise: &'static str) -> Result<(), ContractError> {
-    condition.then_some(()).ok_or(words(otherwise))
 }
 
 /// Name, precision and texts. Returns the precision.

@@ -71,7 +71,7 @@ pub(super) fn open(contract: &ChannelOpen, cx: &Context<'_>, draft: &mut Draft<'
     if let Some(deposit) = channel.deposit() {
         owner(draft, &payer)?.take(asset, deposit).ok_or(words("assetBalance is not sufficient."))?;
     } else {
-        existing(draft, payer, asset)?;
+        draft.vaults(&(payer, asset)).ok_or(words("no such vault"))?;
     }
     burn(draft, &payer, cx.params.channel_open_fee)?;
     *draft.channel_mut(id) = Some(channel);

@@ -6,6 +6,7 @@ use crate::contract::{AccountCreate, AssetIssue, FrozenSupply, Transfer};
 use crate::ledger::state::State;
 
 mod asset;
+mod exchange;
 
 /// A state, and what contracts are carried out under.
 struct Chain {
