@@ -128,6 +128,12 @@ impl fmt::Display for Address {
     }
 }
 
+impl fmt::LowerHex for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
@@ -159,6 +165,7 @@ mod tests {
             let address = Address::from_slice(&hex(bytes)).unwrap();
             assert_eq!(address.to_string(), text);
             assert_eq!(text.parse(), Ok(address));
+            assert_eq!(format!("{address:x}"), bytes);
         }
     }
 

@@ -418,17 +418,7 @@ impl EmbeddedLedger {
     /// All that there is of an asset: in accounts, frozen, in vaults, channels and pairs, and burnt. It takes a look at everything.
     #[must_use]
     pub fn supply(&self, asset: AssetId) -> u128 {
-        let of = |units: Units| u128::from(units.get());
-        let accounts = self.state.accounts().values().map(|account| {
-            let frozen = account.frozen.iter().filter(|_| account.issued == Some(asset)).map(|it| of(it.amount));
-            of(account.holds(asset)).saturating_add(frozen.fold(0, u128::saturating_add))
-        });
-        let vaults = self.state.vaults().iter().filter(|((_, id), _)| *id == asset).map(|(_, it)| of(it.total()));
-        let channels = self.state.channels().values().filter(|it| it.asset() == asset).map(|it| of(it.held()));
-        let sides = self.state.exchanges().values().flat_map(|it| [it.first, it.second]);
-        let exchanges = sides.filter(|(id, _)| *id == asset).map(|(_, held)| of(held));
-        let burnt = std::iter::once(if asset == AssetId::NATIVE { of(self.totals().burnt) } else { 0 });
-        accounts.chain(vaults).chain(channels).chain(exchanges).chain(burnt).fold(0, u128::saturating_add)
+        self.state.supply(asset)
     }
 
     /// Makes and signs the block of what is open.

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::channel::adjudicator::ChannelError;
 use crate::channel::vault::VaultError;
 use crate::ids::{Timestamp, TxId};
+use crate::units::Units;
 
 /// Why a transaction was not taken. Nothing has changed then.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,12 +51,35 @@ pub enum ContractError {
     /// In java-tron's words.
     #[error("{0}")]
     Words(&'static str),
-    /// java-tron's words about an account.
-    #[error("account[{0}] not exists")]
-    NoAccount(String),
-    /// java-tron's words about a pair.
-    #[error("account[{0}] is not creator")]
-    NotCreator(String),
+    /// The owner's account is not there.
+    #[error("account[{0:x}] not exists")]
+    NoAccount(Address),
+    /// The same, as the contracts that open accounts and unfreeze supply say it.
+    #[error("Account[{0:x}] not exists")]
+    NoOwner(Address),
+    /// There is no such token to buy.
+    #[error("No asset named {0}")]
+    NoAssetNamed(String),
+    /// The token is another issuer's.
+    #[error("The asset is not issued by {0:x}")]
+    NotIssuer(Address),
+    /// Supply cannot be frozen for so long, or for so short a time.
+    #[error("frozenDuration must be less than {max} days and more than {min} days")]
+    FrozenDays {
+        /// The longest, in days.
+        max: i64,
+        /// The shortest.
+        min: i64,
+    },
+    /// There is no such pair.
+    #[error("Exchange[{0}] not exists")]
+    NoExchange(i64),
+    /// The pair is another account's.
+    #[error("account[{0:x}] is not creator")]
+    NotCreator(Address),
+    /// A side of a pair would hold more than this.
+    #[error("token balance must less than {0}")]
+    ExchangeLimit(Units),
     /// A sum does not fit.
     #[error("long overflow")]
     Overflow,

@@ -1,7 +1,10 @@
 //! What contracts do.
 
+mod asset;
 mod bandwidth;
 mod channels;
+mod exchange;
+mod native;
 
 use super::error::{ContractError, words};
 use super::params::ChainParams;
@@ -43,7 +46,7 @@ pub struct Receipt {
     pub issued: Option<AssetId>,
     /// The pair that it has made or traded against.
     pub exchange: Option<u64>,
-    /// What a trade or a claim has brought, or a withdrawal from a pair on the other side.
+    /// What a sale, a trade, a claim or supply that is not frozen any more has brought, or a withdrawal from a pair on the other side.
     pub received: Units,
     /// The channel that it was about.
     pub channel: Option<ChannelId>,
@@ -90,6 +93,17 @@ impl Receipt {
 /// Carries out a contract, or says why not; what it leaves in the draft then is of no use.
 pub(crate) fn execute(contract: &Contract, cx: &Context<'_>, draft: &mut Draft<'_>) -> Result<Receipt, ContractError> {
     match contract {
+        Contract::AccountCreate(it) => native::create_account(it, cx, draft),
+        Contract::Transfer(it) => native::transfer(it, cx, draft),
+        Contract::TransferAsset(it) => asset::transfer(it, cx, draft),
+        Contract::AssetIssue(it) => asset::issue(it, cx, draft),
+        Contract::ParticipateAssetIssue(it) => asset::participate(it, cx, draft),
+        Contract::UnfreezeAsset(it) => asset::unfreeze(it, cx, draft),
+        Contract::UpdateAsset(it) => asset::update(it, cx, draft),
+        Contract::ExchangeCreate(it) => exchange::create(it, cx, draft),
+        Contract::ExchangeInject(it) => exchange::inject(it, cx, draft),
+        Contract::ExchangeWithdraw(it) => exchange::withdraw(it, cx, draft),
+        Contract::ExchangeTransaction(it) => exchange::trade(it, cx, draft),
         Contract::VaultDeposit(it) => channels::deposit(it, cx, draft),
         Contract::VaultWithdraw(it) => channels::withdraw(it, cx, draft),
         Contract::VaultWithdrawFinish(it) => channels::finish_withdrawal(it, cx, draft),
@@ -103,13 +117,36 @@ pub(crate) fn execute(contract: &Contract, cx: &Context<'_>, draft: &mut Draft<'
         Contract::ChannelCloseMutual(it) => channels::close_mutual(it, cx, draft),
         Contract::ChannelClose(it) => channels::close(it, cx, draft),
         Contract::ChannelFinish(it) => channels::finish(it, cx, draft),
-        _ => Err(words("contract not supported")),
     }
 }
 
 /// The owner's account, which has to be there.
 fn owner<'d>(draft: &'d mut Draft<'_>, address: &Address) -> Result<&'d mut Account, ContractError> {
-    draft.account_mut(*address).as_mut().ok_or_else(|| ContractError::NoAccount(address.to_string()))
+    draft.account_mut(*address).as_mut().ok_or_else(|| ContractError::NoAccount(*address))
+}
+
+/// The address in a field, or the contract's word for it that it is none.
+fn address(bytes: &[u8], otherwise: &'static str) -> Result<Address, ContractError> {
+    Address::from_slice(bytes).map_err(|_| words(otherwise))
+}
+
+fn require(condition: bool, otherwise: &'static str) -> Result<(), ContractError> {
+    condition.then_some(()).ok_or(words(otherwise))
+}
+
+/// An amount that is more than nothing.
+fn positive(amount: i64, otherwise: &'static str) -> Result<Units, ContractError> {
+    Units::try_from(amount).ok().filter(|it| !it.is_zero()).ok_or(words(otherwise))
+}
+
+/// The account of who receives something, opened if need be.
+fn receiver<'d>(draft: &'d mut Draft<'_>, to: Address, cx: &Context<'_>) -> &'d mut Account {
+    draft.account_mut(to).get_or_insert_with(|| Account { created: cx.head_time, ..Account::default() })
+}
+
+/// What a transaction that opens an account costs besides; nothing if the account is there.
+fn opening_fee(draft: &Draft<'_>, to: &Address, cx: &Context<'_>) -> Units {
+    if draft.accounts(to).is_some() { Units::ZERO } else { cx.params.create_new_account_fee }
 }
 
 /// Burns a fee out of an account.
@@ -122,3 +159,6 @@ fn burn(draft: &mut Draft<'_>, payer: &Address, fee: Units) -> Result<(), Contra
     totals.burnt = totals.burnt.checked_add(fee).ok_or(ContractError::Overflow)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use crate::channel::adjudicator::Channel;
 use crate::channel::vault::Vault;
 use crate::ids::{AssetId, ChannelId};
 use crate::proto::DecodeError;
+use crate::units::Units;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -180,6 +181,23 @@ impl State {
         let vaults = self.vaults.keys().map(|(owner, asset)| Key::Vault(*owner, *asset));
         let channels = self.channels.keys().copied().map(Key::Channel);
         std::iter::once(Key::Totals).chain(accounts).chain(assets).chain(exchanges).chain(vaults).chain(channels)
+    }
+}
+
+impl State {
+    /// All that there is of an asset: in accounts, frozen, in vaults, channels and pairs, and burnt.
+    pub(crate) fn supply(&self, asset: AssetId) -> u128 {
+        let of = |units: Units| u128::from(units.get());
+        let accounts = self.accounts.values().map(|account| {
+            let frozen = account.frozen.iter().filter(|_| account.issued == Some(asset)).map(|it| of(it.amount));
+            of(account.holds(asset)).saturating_add(frozen.fold(0, u128::saturating_add))
+        });
+        let vaults = self.vaults.iter().filter(|((_, id), _)| *id == asset).map(|(_, it)| of(it.total()));
+        let channels = self.channels.values().filter(|it| it.asset() == asset).map(|it| of(it.held()));
+        let sides = self.exchanges.values().flat_map(|it| [it.first, it.second]);
+        let exchanges = sides.filter(|(id, _)| *id == asset).map(|(_, held)| of(held));
+        let burnt = std::iter::once(if asset == AssetId::NATIVE { of(self.totals.burnt) } else { 0 });
+        accounts.chain(vaults).chain(channels).chain(exchanges).chain(burnt).fold(0, u128::saturating_add)
     }
 }
 

@@ -5,4 +5,5 @@
 mod channels_on_ledger;
 mod histories;
 mod pair;
+mod transactions;
 mod world;

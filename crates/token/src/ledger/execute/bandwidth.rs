@@ -19,7 +19,7 @@ pub(crate) fn charge(
     cx: &Context<'_>,
     draft: &mut Draft<'_>,
 ) -> Result<Receipt, TxError> {
-    let missing = || TxError::Invalid(ContractError::NoAccount(owner.to_string()));
+    let missing = || TxError::Invalid(ContractError::NoAccount(*owner));
     let account = draft.account_mut(*owner).as_mut().ok_or_else(missing)?;
     if account.scheme != 0 && account.scheme != scheme {
         return Err(TxError::Signature(*owner));

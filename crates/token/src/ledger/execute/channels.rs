@@ -1,6 +1,6 @@
 //! Vaults and channels: money moves between accounts, vaults and channels; what they allow is theirs to say.
 
-use super::{Context, Receipt, burn, owner};
+use super::{Context, Receipt, burn, owner, receiver};
 use crate::address::Address;
 use crate::channel::adjudicator::{Channel, ChannelError, Payout, Phase};
 use crate::channel::vault::{Vault, VaultError};
@@ -11,7 +11,6 @@ use crate::contract::{
 use crate::ids::{AssetId, ChannelId, Height};
 use crate::ledger::error::{ContractError, words};
 use crate::ledger::params::ChainParams;
-use crate::ledger::record::Account;
 use crate::ledger::state::Draft;
 use crate::units::Units;
 
@@ -72,7 +71,7 @@ pub(super) fn open(contract: &ChannelOpen, cx: &Context<'_>, draft: &mut Draft<'
     if let Some(deposit) = channel.deposit() {
         owner(draft, &payer)?.take(asset, deposit).ok_or(words("assetBalance is not sufficient."))?;
     } else {
-        existing(draft, payer, asset)?;
+        draft.vaults(&(payer, asset)).ok_or(words("no such vault"))?;
     }
     burn(draft, &payer, cx.params.channel_open_fee)?;
     *draft.channel_mut(id) = Some(channel);
@@ -134,9 +133,7 @@ fn pay_out(cx: &Context<'_>, draft: &mut Draft<'_>, id: ChannelId, mut channel: 
     };
     for (party, amount) in [(payee, received), (payer, payout.payer)] {
         if !amount.is_zero() {
-            let fresh = || Account { created: cx.head_time, ..Account::default() };
-            let account = draft.account_mut(party).get_or_insert_with(fresh);
-            account.give(asset, amount).ok_or(ContractError::Overflow)?;
+            receiver(draft, party, cx).give(asset, amount).ok_or(ContractError::Overflow)?;
         }
     }
     *draft.channel_mut(id) = Some(channel);
