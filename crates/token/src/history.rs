@@ -15,6 +15,10 @@ pub struct History {
     watched: BTreeSet<Address>,
     entries: Vec<Entry>,
     channels: HashMap<ChannelId, Parties>,
+    /// Tokens, by who has issued them.
+    issued: HashMap<Address, AssetId>,
+    /// The sides of pairs.
+    pairs: HashMap<u64, [AssetId; 2]>,
 }
 
 /// Something that has happened to an account.
@@ -195,11 +199,12 @@ impl History {
                 let frozen: i128 = it.frozen_supply.iter().map(|it| i128::from(it.frozen_amount)).sum();
                 if let (Some(owner), Some(issued)) = (owner, receipt.issued) {
                     moves.add(owner, issued, i128::from(it.total_supply).saturating_sub(frozen));
+                    self.issued.insert(owner, issued);
                 }
                 "AssetIssue"
             }
             Contract::UnfreezeAsset(_) => {
-                if let (Some(owner), Some(issued)) = (owner, receipt.issued) {
+                if let Some((owner, issued)) = owner.and_then(|owner| Some((owner, *self.issued.get(&owner)?))) {
                     moves.add(owner, issued, received);
                 }
                 "UnfreezeAsset"
@@ -248,23 +253,38 @@ impl History {
             }
             Contract::ExchangeTransaction(it) => {
                 moves.named(owner, &it.token_id, minus(it.quant));
+                self.other_side(receipt, owner, &it.token_id, received, moves);
                 "ExchangeTransaction"
             }
             Contract::ExchangeCreate(it) => {
                 moves.named(owner, &it.first_token_id, minus(it.first_token_balance));
                 moves.named(owner, &it.second_token_id, minus(it.second_token_balance));
+                let sides = [&it.first_token_id, &it.second_token_id].map(|name| AssetId::parse(name));
+                if let ([Some(first), Some(second)], Some(id)) = (sides, receipt.exchange) {
+                    self.pairs.insert(id, [first, second]);
+                }
                 "ExchangeCreate"
             }
             Contract::ExchangeInject(it) => {
                 moves.named(owner, &it.token_id, minus(it.quant));
+                self.other_side(receipt, owner, &it.token_id, received.saturating_neg(), moves);
                 "ExchangeInject"
             }
             Contract::ExchangeWithdraw(it) => {
                 moves.named(owner, &it.token_id, it.quant.into());
+                self.other_side(receipt, owner, &it.token_id, received, moves);
                 "ExchangeWithdraw"
             }
             other => other.type_name().rsplit('.').next().unwrap_or_default().trim_end_matches("Contract"),
         }
+    }
+
+    /// What comes or goes on the side of a pair that a contract does not name.
+    fn other_side(&self, receipt: &Receipt, owner: Option<Address>, named: &[u8], amount: i128, moves: &mut Moves) {
+        let Some(pair) = receipt.exchange.and_then(|id| self.pairs.get(&id)) else { return };
+        let named = AssetId::parse(named);
+        let other = pair.iter().find(|side| Some(**side) != named);
+        owner.zip(other).into_iter().for_each(|(owner, other)| moves.add(owner, *other, amount));
     }
 
     /// A claim pays the payee; at the end the payer gets the rest.

@@ -46,7 +46,8 @@ pub struct Receipt {
     pub issued: Option<AssetId>,
     /// The pair that it has made or traded against.
     pub exchange: Option<u64>,
-    /// What a sale, a trade, a claim or supply that is not frozen any more has brought, or a withdrawal from a pair on the other side.
+    /// What a sale, a trade, a claim or supply that is not frozen any more has brought, or what came from or went to the side of a pair that
+    /// the contract does not name.
     pub received: Units,
     /// The channel that it was about.
     pub channel: Option<ChannelId>,

@@ -66,7 +66,7 @@ pub(super) fn inject(contract: &ExchangeInject, cx: &Context<'_>, draft: &mut Dr
         account.take(asset, amount).ok_or(words(otherwise))?;
     }
     *draft.exchange_mut(id) = Some(sides.with(&pair, this, that));
-    Ok(Receipt { exchange: Some(id), ..Receipt::default() })
+    Ok(Receipt { exchange: Some(id), received: other, ..Receipt::default() })
 }
 
 pub(super) fn withdraw(contract: &ExchangeWithdraw, _cx: &Context<'_>, draft: &mut Draft<'_>) -> Outcome {
