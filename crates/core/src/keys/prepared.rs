@@ -78,8 +78,8 @@ impl PreparedKey {
     }
 }
 
-/// Checks many signatures together, in about half the time of one by one at 256 of them. If one is bad, so is the batch; which one it is,
-/// [`PreparedKey::verify`] tells.
+/// Checks many signatures together: 256 of them take a tenth less than [`PreparedKey::verify`] one by one, and a quarter less than
+/// [`PublicKey::verify_strict`]. If one is bad, so is the batch; which one it is, [`PreparedKey::verify`] tells.
 ///
 /// A bad signature passes with a probability of 2⁻¹²⁸; one that its own signer has bent by a point of small order with 2⁻²⁰.
 /// That is why `rng` must be one whose numbers no signer knows.

@@ -130,7 +130,7 @@ impl VerifiedTransaction {
         Self::finish(signed, owner, signer.map(|(signer, scheme)| (signer, scheme.get())))
     }
 
-    /// Checks many, which takes half as long for each.
+    /// Checks many together, which takes less for each.
     #[must_use]
     pub fn all(all: Vec<SignedTransaction>, schemes: &Schemes, rng: &mut Rng) -> Vec<Result<Self, TxError>> {
         // Those of one scheme go to its verifier together.
