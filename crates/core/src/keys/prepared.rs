@@ -12,7 +12,7 @@ use std::fmt;
 
 /// A public key that was found to be strict: a point of the prime-order group in its only encoding.
 ///
-/// A payee that hears from one payer all day looks at the key once; what is left to do for a signature is about two thirds of
+/// A payee that hears from one payer all day looks at the key once; what is left to do for a signature is about four fifths of
 /// [`PublicKey::verify_strict`].
 #[derive(Clone, Copy)]
 pub struct PreparedKey {
