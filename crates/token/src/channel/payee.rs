@@ -273,6 +273,11 @@ impl Payee {
             PayeePhase::CoopClosing { total, .. } => total,
             _ => return Err(Fault::Phase("closing")),
         };
+        // A total that was signed before counts as long as it did.
+        let not_after = match channel.phase {
+            PayeePhase::CoopClosing { not_after: before, .. } => not_after.max(before),
+            _ => not_after,
+        };
         let statement = CloseStatement::new(id, total, not_after);
         let after = self.write(Record::Agreed(statement))?;
         let request = self.request(Asked::Close(id, statement));
@@ -650,7 +655,12 @@ impl Payee {
             }
             Record::Agreed(statement) => {
                 let channel = self.channels.get_mut(&statement.channel).ok_or(lost)?;
-                channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after: statement.not_after };
+                // What was signed before may count for longer.
+                let not_after = match channel.phase {
+                    PayeePhase::CoopClosing { not_after, .. } => statement.not_after.max(not_after),
+                    _ => statement.not_after,
+                };
+                channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after };
             }
             Record::Settled(id) => {
                 self.channels.remove(&id);
