@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed")]
 
 mod channels_on_ledger;
+mod claims;
 mod pair;
 mod world;

@@ -14,26 +14,26 @@ use unchoke_token::ledger::Ledger as _;
 use unchoke_token::voucher::CloseStatement;
 use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signable, Signer as _};
 
-const SESSION: Session = Session::new(1);
-const LANE: Lane = Lane::new(0);
+pub(crate) const SESSION: Session = Session::new(1);
+pub(crate) const LANE: Lane = Lane::new(0);
 
 /// Account 0 pays account 1.
-struct Pair {
-    world: World,
-    payer: Payer,
-    payee: Payee,
-    logs: [MemoryChannelStore; 2],
-    to_payee: VecDeque<Message>,
-    to_payer: VecDeque<Message>,
-    events: Vec<Event>,
-    faults: Vec<Fault>,
-    now: Instant,
+pub(crate) struct Pair {
+    pub(crate) world: World,
+    pub(crate) payer: Payer,
+    pub(crate) payee: Payee,
+    pub(crate) logs: [MemoryChannelStore; 2],
+    pub(crate) to_payee: VecDeque<Message>,
+    pub(crate) to_payer: VecDeque<Message>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) now: Instant,
     /// Transactions are lost on their way.
-    deaf_ledger: bool,
+    pub(crate) deaf_ledger: bool,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new(2, |params| {
             params.channels.min_dispute = 5;
             params.channels.extension = 2;
@@ -48,7 +48,7 @@ impl Pair {
     }
 
     /// Opens a channel and puts it into a block.
-    fn open(&mut self, deposit: i64) -> ChannelId {
+    pub(crate) fn open(&mut self, deposit: i64) -> ChannelId {
         let open = ChannelOpen {
             owner_address: self.world.bytes(0),
             payee_address: self.world.bytes(1),
@@ -72,7 +72,7 @@ impl Pair {
     }
 
     /// Does what both ask for, until neither asks for anything.
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             if let Some(output) = self.payer.poll_output() {
                 self.carry_out(0, output);
@@ -92,7 +92,7 @@ impl Pair {
         }
     }
 
-    fn carry_out(&mut self, side: usize, output: Output) {
+    pub(crate) fn carry_out(&mut self, side: usize, output: Output) {
         match output {
             Output::Persist { id, record } => self.logs[side].append(id, &record).unwrap(),
             Output::Sign { request, what } => {
@@ -127,7 +127,7 @@ impl Pair {
         }
     }
 
-    fn seal(&mut self, blocks: u64) {
+    pub(crate) fn seal(&mut self, blocks: u64) {
         self.world.seal(blocks);
         let known: Vec<_> = self.payer.channels().chain(self.payee.channels()).collect();
         let height = self.world.ledger.head().number;
@@ -140,7 +140,7 @@ impl Pair {
         self.run();
     }
 
-    fn restart_payer(&mut self, id: ChannelId) {
+    pub(crate) fn restart_payer(&mut self, id: ChannelId) {
         let mut config = PayerConfig::default();
         config.ticks = 1000;
         self.payer = Payer::restore(config, Seed::new([5; 32]), &self.logs[0].load().unwrap()).unwrap();
@@ -150,7 +150,7 @@ impl Pair {
         self.run();
     }
 
-    fn held(&self, number: usize) -> u64 {
+    pub(crate) fn held(&self, number: usize) -> u64 {
         self.world.ledger.balance(&self.world.address(number), AssetId::NATIVE).get()
     }
 }
