@@ -44,6 +44,11 @@ pub struct PayeeConfig {
     pub max_lanes: usize,
     /// Vouchers that wait to be checked together.
     pub batch: usize,
+    /// Blocks after which a channel that the ledger does not have is over, and not just unknown to an earlier state of it: no less than
+    /// [`ChannelParams::open_window`] of the ledger.
+    ///
+    /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
+    pub open_window: u64,
 }
 
 /// A payee.
@@ -74,6 +79,7 @@ struct PayeeChannel {
     scheme: SchemeId,
     key: Box<[u8]>,
     payer: Address,
+    opened_at: Height,
     /// All that can be had of it.
     limit: Units,
     /// What the ledger has been shown.
@@ -174,7 +180,8 @@ impl Payee {
         let mut records = Vec::new();
         for (id, channel) in &self.channels {
             let (scheme, key) = (channel.scheme, channel.key.clone());
-            records.push(Record::Channel { id: *id, scheme, key, payer: channel.payer }.encode());
+            let (payer, opened_at) = (channel.payer, channel.opened_at);
+            records.push(Record::Channel { id: *id, scheme, key, payer, opened_at }.encode());
             for lane in &channel.lanes {
                 records.push(Record::Voucher(lane.signed()).encode());
                 if lane.last_tick().index > 0 {
@@ -208,7 +215,10 @@ impl Payee {
         let is_owing = |view: &&Channel| view.phase() != Phase::Done || !view.unpaid().is_zero();
         let Some(view) = view.filter(is_owing) else {
             let claimed = view.map(Channel::claimed);
-            if let Some(channel) = self.channels.get(&id) {
+            let window = self.config.open_window;
+            if let Some(channel) = self.channels.get(&id)
+                && (view.is_some() || now > channel.opened_at.saturating_add(window))
+            {
                 let claimed = claimed.unwrap_or(channel.claimed);
                 self.write(Record::Settled(id))?;
                 self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
@@ -221,7 +231,8 @@ impl Payee {
         let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
         if !self.channels.contains_key(&id) {
             self.check_log()?;
-            self.write(Record::Channel { id, scheme: *scheme, key: key[..].into(), payer: view.payer() })?;
+            let (key, payer, opened_at) = (key[..].into(), view.payer(), view.opened_at());
+            self.write(Record::Channel { id, scheme: *scheme, key, payer, opened_at })?;
         }
         let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
         (channel.limit, channel.has_deposit) = (limit, view.deposit().is_some());
@@ -255,7 +266,9 @@ impl Payee {
                     PayeePhase::Open | PayeePhase::CoopClosing { .. } | PayeePhase::Unpaid { .. } => {}
                 }
                 let soon = now.saturating_add(self.config.min_life / 2);
-                if channel.lanes.iter().any(|lane| lane.value() > lane.claimed && lane.ends_before(soon)) {
+                let is_due = |lane: &PayeeLane| lane.value() > lane.claimed && lane.ends_before(soon);
+                // A reservation that shrinks can be claimed for a while yet.
+                if channel.held() > limit || channel.lanes.iter().any(is_due) {
                     self.claim(id);
                 }
             }
@@ -498,12 +511,13 @@ impl Payee {
     fn replay(&mut self, record: Record) -> Result<(), RecordError> {
         let lost = RecordError::Inconsistent;
         match record {
-            Record::Channel { id, scheme, key, payer } => {
+            Record::Channel { id, scheme, key, payer, opened_at } => {
                 let none = Units::ZERO;
                 let channel = PayeeChannel {
                     scheme,
                     key,
                     payer,
+                    opened_at,
                     limit: none,
                     claimed: none,
                     paid: none,
@@ -584,7 +598,14 @@ impl PayeeChannel {
 
 impl Default for PayeeConfig {
     fn default() -> Self {
-        Self { flush_ticks: 16, flush_after: Duration::from_millis(500), min_life: 2400, max_lanes: 64, batch: 256 }
+        Self {
+            flush_ticks: 16,
+            flush_after: Duration::from_millis(500),
+            min_life: 2400,
+            max_lanes: 64,
+            batch: 256,
+            open_window: 1500,
+        }
     }
 }
 

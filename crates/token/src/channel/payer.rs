@@ -34,7 +34,7 @@ pub struct PayerConfig {
     pub reserve: u32,
     /// Ticks of one voucher. More is fewer signatures, and more hashes at the beginning.
     pub ticks: u32,
-    /// Blocks after which a channel that the ledger has not opened never will be: no less than [`ChannelParams::open_window`] of the ledger.
+    /// Blocks after which a channel that the ledger does not have is over, or never will be opened: no less than [`ChannelParams::open_window`] of the ledger.
     ///
     /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
     pub open_window: u64,
@@ -338,9 +338,9 @@ impl Payer {
         let window = self.config.open_window;
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(view) = view else {
-            // Before that it may be opened yet. After it the ledger has it not, or has forgotten it.
-            let last = channel.open.opened_at.cast_unsigned().saturating_add(window);
-            if channel.phase != PayerPhase::Funding || now.get() > last {
+            // Before that it may be opened yet, whatever an earlier state of the ledger has told. After it the ledger never had it, or has
+            // forgotten it.
+            if now.get() > channel.open.opened_at.cast_unsigned().saturating_add(window) {
                 self.settle(id, Units::ZERO);
             }
             return;

@@ -4,5 +4,6 @@
 
 mod channels_on_ledger;
 mod claims;
+mod consistency;
 mod pair;
 mod world;

@@ -46,9 +46,9 @@ impl Record {
         match self {
             Self::Opened { open, transaction, above } => {
                 out.int(1, 1);
-                out.int(4, above.get().cast_signed());
                 out.bytes(2, &Contract::from(open.clone()).encode());
                 out.bytes(3, &transaction.as_ref().map(SignedTransaction::encode).unwrap_or_default());
+                out.int(4, above.get().cast_signed());
             }
             Self::Voucher(voucher) => {
                 out.int(1, 2);
