@@ -9,7 +9,7 @@ use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, Voucher};
 
-/// A connection to the other side, as its owner numbers it.
+/// A connection to the other side, as its owner numbers it: a later one has a higher number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Session(u64);
 

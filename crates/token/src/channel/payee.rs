@@ -4,6 +4,7 @@
 //! the log every [`PayeeConfig::flush_ticks`], so that a crash takes back no more than the payee has allowed.
 
 mod lane;
+mod peer;
 mod record;
 
 use super::adjudicator::{Channel, Phase, VoucherKey};
@@ -16,12 +17,11 @@ use super::payer::RecordError;
 use crate::address::Address;
 use crate::contract::{ChannelClaim, LaneClaim};
 use crate::ids::SchemeId;
-use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
-use crate::scheme::{Check, Schemes};
-use crate::tick::Tick;
+use crate::ids::{ChannelId, Height, Lane, UpdateId};
+use crate::scheme::Schemes;
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
-use crate::voucher::{Claim, CloseStatement, SignedVoucher};
+use crate::voucher::{CloseStatement, SignedVoucher};
 use lane::PayeeLane;
 use record::Record;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -44,6 +44,11 @@ pub struct PayeeConfig {
     pub max_lanes: usize,
     /// Vouchers that wait to be checked together.
     pub batch: usize,
+    /// Blocks after which a channel that the ledger does not have is over, and not just unknown to an earlier state of it: no less than
+    /// [`ChannelParams::open_window`] of the ledger.
+    ///
+    /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
+    pub open_window: u64,
 }
 
 /// A payee.
@@ -74,11 +79,20 @@ struct PayeeChannel {
     scheme: SchemeId,
     key: Box<[u8]>,
     payer: Address,
+    opened_at: Height,
     /// All that can be had of it.
     limit: Units,
     /// What the ledger has been shown.
     claimed: Units,
+    /// What the payee has got.
+    paid: Units,
+    /// Whether the payer has put it into the channel, so that there is no more than that.
+    has_deposit: bool,
     phase: PayeePhase,
+    /// The last session in which the payer has spoken of it.
+    session: Option<Session>,
+    /// A claim that the wallet is asked for.
+    asked: Option<Request>,
     lanes: Vec<PayeeLane>,
 }
 
@@ -102,12 +116,17 @@ pub enum PayeePhase {
         /// The height.
         deadline: Height,
     },
+    /// It is over, and the payer's vault has not had all that was claimed.
+    Unpaid {
+        /// What is missing.
+        rest: Units,
+    },
 }
 
 #[derive(Clone, Copy)]
 enum Asked {
     Close(ChannelId, CloseStatement),
-    Claim,
+    Claim(ChannelId),
 }
 
 impl Payee {
@@ -161,7 +180,8 @@ impl Payee {
         let mut records = Vec::new();
         for (id, channel) in &self.channels {
             let (scheme, key) = (channel.scheme, channel.key.clone());
-            records.push(Record::Channel { id: *id, scheme, key, payer: channel.payer }.encode());
+            let (payer, opened_at) = (channel.payer, channel.opened_at);
+            records.push(Record::Channel { id: *id, scheme, key, payer, opened_at }.encode());
             for lane in &channel.lanes {
                 records.push(Record::Voucher(lane.signed()).encode());
                 if lane.last_tick().index > 0 {
@@ -176,10 +196,11 @@ impl Payee {
         records
     }
 
-    /// The ledger's view of a channel that pays us, whenever it may have changed, from a block that will not be taken back. `limit` is what
-    /// can be had of it: its deposit, or what is sure for us in the payer's vault and what we are ready to believe besides.
+    /// The ledger's view of a channel that pays us, at every height, from a block that will not be taken back. `limit` is what can be had of it
+    /// over its life: its deposit, or what it was paid, what is sure for us in the payer's vault, and what we are ready to believe besides.
     ///
-    /// When the payer is about to close, it asks for a transaction with the best claims.
+    /// When the payer is about to close or a voucher is about to end, it asks for a transaction with the best claims, and does so again until
+    /// the ledger has them.
     ///
     /// # Errors
     /// If it is none of ours, or the log cannot be written.
@@ -191,9 +212,13 @@ impl Payee {
         limit: Units,
     ) -> Result<(), Fault> {
         self.height = self.height.max(now);
-        let Some(view) = view.filter(|view| view.phase() != Phase::Done) else {
+        let is_owing = |view: &&Channel| view.phase() != Phase::Done || !view.unpaid().is_zero();
+        let Some(view) = view.filter(is_owing) else {
             let claimed = view.map(Channel::claimed);
-            if let Some(channel) = self.channels.get(&id) {
+            let window = self.config.open_window;
+            if let Some(channel) = self.channels.get(&id)
+                && (view.is_some() || now > channel.opened_at.saturating_add(window))
+            {
                 let claimed = claimed.unwrap_or(channel.claimed);
                 self.write(Record::Settled(id))?;
                 self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
@@ -206,11 +231,12 @@ impl Payee {
         let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
         if !self.channels.contains_key(&id) {
             self.check_log()?;
-            self.write(Record::Channel { id, scheme: *scheme, key: key[..].into(), payer: view.payer() })?;
+            let (key, payer, opened_at) = (key[..].into(), view.payer(), view.opened_at());
+            self.write(Record::Channel { id, scheme: *scheme, key, payer, opened_at })?;
         }
         let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
-        channel.limit = limit;
-        channel.claimed = view.claimed();
+        (channel.limit, channel.has_deposit) = (limit, view.deposit().is_some());
+        (channel.claimed, channel.paid) = (view.claimed(), view.paid());
         for (lane, claimed) in view.lanes() {
             let known = channel.lanes.iter_mut().find(|it| it.voucher.lane == *lane);
             known.into_iter().for_each(|it| it.claimed = *claimed);
@@ -220,43 +246,65 @@ impl Payee {
                 let before = std::mem::replace(&mut channel.phase, PayeePhase::Closing { deadline });
                 if before != channel.phase {
                     self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                }
+                self.claim(id);
+            }
+            Phase::Done => {
+                channel.phase = PayeePhase::Unpaid { rest: view.unpaid() };
+                self.claim(id);
+            }
+            Phase::Open => {
+                match channel.phase {
+                    PayeePhase::Unknown => {
+                        channel.phase = PayeePhase::Open;
+                        self.outputs.push_back(Output::Event(Event::Opened(id)));
+                    }
+                    // The total was not handed in while it counted.
+                    PayeePhase::CoopClosing { not_after, .. } if now > not_after => channel.phase = PayeePhase::Open,
+                    // The payer's wish to close was taken back.
+                    PayeePhase::Closing { .. } => channel.phase = PayeePhase::Open,
+                    PayeePhase::Open | PayeePhase::CoopClosing { .. } | PayeePhase::Unpaid { .. } => {}
+                }
+                let soon = now.saturating_add(self.config.min_life / 2);
+                let is_due = |lane: &PayeeLane| lane.value() > lane.claimed && lane.ends_before(soon);
+                // A reservation that shrinks can be claimed for a while yet.
+                if channel.held() > limit || channel.lanes.iter().any(is_due) {
                     self.claim(id);
                 }
             }
-            Phase::Open | Phase::Done => match channel.phase {
-                PayeePhase::Unknown => {
-                    channel.phase = PayeePhase::Open;
-                    self.outputs.push_back(Output::Event(Event::Opened(id)));
-                }
-                // The total was not handed in while it counted, or the payer's wish to close was taken back.
-                PayeePhase::CoopClosing { not_after, .. } if now > not_after => channel.phase = PayeePhase::Open,
-                PayeePhase::Closing { .. } => channel.phase = PayeePhase::Open,
-                PayeePhase::Open | PayeePhase::CoopClosing { .. } => {}
-            },
         }
         Ok(())
     }
 
-    /// Asks for a transaction that claims the best of a channel, if there is more than the ledger has seen. Whoever has it may hand it in.
+    /// Asks for a transaction that claims the best of a channel, if there is more than the ledger has seen, or a vault has more now than it had.
+    /// Whoever has the transaction may hand it in.
     pub fn claim(&mut self, id: ChannelId) {
         let claims = self.claims(&id);
-        if claims.is_empty() {
+        let Some(channel) = self.channels.get(&id).filter(|it| it.asked.is_none()) else { return };
+        if claims.is_empty()
+            && (channel.has_deposit || channel.claimed <= channel.paid || channel.limit <= channel.paid)
+        {
             return;
         }
         let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
         let contract = ChannelClaim { owner_address, channel, claims };
-        let request = self.request(Asked::Claim);
+        let request = self.request(Asked::Claim(id));
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = Some(request));
         self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
     }
 
-    /// The best of each lane of a channel, for a claim; nothing if the ledger has seen as much.
+    /// The best of each lane of a channel, for a claim; nothing if the ledger has seen as much, or takes nothing any more.
     #[must_use]
     pub fn claims(&self, id: &ChannelId) -> Vec<LaneClaim> {
         let Some(channel) = self.channels.get(id) else { return Vec::new() };
-        if channel.limit <= channel.claimed {
+        let is_spent = channel.has_deposit && channel.limit <= channel.claimed;
+        if is_spent || matches!(channel.phase, PayeePhase::Unpaid { .. }) {
             return Vec::new();
         }
-        let mut lanes: Vec<_> = channel.lanes.iter().filter(|lane| lane.value() > lane.claimed).collect();
+        // One that has ended would spoil the others.
+        let next = self.height.saturating_add(1);
+        let counts = |lane: &&PayeeLane| lane.value() > lane.claimed && !lane.ends_before(next);
+        let mut lanes: Vec<_> = channel.lanes.iter().filter(counts).collect();
         lanes.sort_unstable_by_key(|lane| lane.voucher.lane);
         lanes.into_iter().map(|lane| lane.claim().to_contract()).collect()
     }
@@ -273,38 +321,16 @@ impl Payee {
             PayeePhase::CoopClosing { total, .. } => total,
             _ => return Err(Fault::Phase("closing")),
         };
+        // A total that was signed before counts as long as it did.
+        let not_after = match channel.phase {
+            PayeePhase::CoopClosing { not_after: before, .. } => not_after.max(before),
+            _ => not_after,
+        };
         let statement = CloseStatement::new(id, total, not_after);
         let after = self.write(Record::Agreed(statement))?;
         let request = self.request(Asked::Close(id, statement));
         self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
-    }
-
-    /// A message of a payer. Of vouchers it is told by [`poll_fault`](Self::poll_fault) what is wrong with them, because they are looked at
-    /// together.
-    ///
-    /// # Errors
-    /// [`Fault::disposition`] tells what to do.
-    pub fn handle_message(&mut self, now: Instant, session: Session, message: Message) -> Result<(), Fault> {
-        self.check_log()?;
-        match message {
-            Message::Voucher { alias, voucher } => {
-                self.unchecked.push((session, alias, voucher));
-                if self.unchecked.len() >= self.config.batch.max(1) {
-                    self.check_vouchers();
-                }
-                Ok(())
-            }
-            Message::Tick { alias, tick } => {
-                // The voucher that it belongs to may still wait.
-                self.check_vouchers();
-                self.handle_tick(now, session, alias, tick)
-            }
-            Message::Reestablish { channel, .. } => self.handle_reestablish(session, channel),
-            Message::CloseSigned { channel, signature } => self.handle_close_signed(channel, signature),
-            Message::Error { .. } => Ok(()),
-            _ => Err(Fault::Phase("the payee's")),
-        }
     }
 
     /// A session has ended.
@@ -344,9 +370,11 @@ impl Payee {
         Ok(())
     }
 
-    /// The signer has refused.
+    /// The signer or the wallet has refused.
     pub fn handle_refused(&mut self, request: Request) {
-        self.requests.remove(&request);
+        if let Some(Asked::Claim(id)) = self.requests.remove(&request) {
+            self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = None);
+        }
     }
 
     /// The transaction that was asked for.
@@ -354,7 +382,8 @@ impl Payee {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
-        let Some(Asked::Claim) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
+        let Some(Asked::Claim(id)) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = None);
         self.outputs.push_back(Output::Submit(Gated::new(self.last, Box::new(transaction))));
         Ok(())
     }
@@ -420,109 +449,6 @@ impl Payee {
         lanes.filter(|it| it.voucher.lane == lane).for_each(|it| it.served = bytes);
     }
 
-    /// Looks at all vouchers that have come: those of one scheme together, and one by one if not all are good.
-    fn check_vouchers(&mut self) {
-        let mut all = std::mem::take(&mut self.unchecked);
-        let mut verdicts = vec![false; all.len()];
-        let mut by_scheme: BTreeMap<SchemeId, Vec<usize>> = BTreeMap::new();
-        for (at, (_, _, signed)) in all.iter().enumerate() {
-            if let Some(channel) = self.channels.get(&signed.voucher.channel) {
-                by_scheme.entry(channel.scheme).or_default().push(at);
-            }
-        }
-        let messages: Vec<_> = all.iter().map(|(_, _, signed)| signed.voucher.to_bytes()).collect();
-        for (scheme, places) in by_scheme {
-            let Some(verifier) = self.schemes.get(scheme) else { continue };
-            let check = |at: &usize| {
-                let ((_, _, signed), message) = (all.get(*at)?, messages.get(*at)?);
-                let channel = self.channels.get(&signed.voucher.channel)?;
-                Some(Check::new(&channel.key, message, &signed.signature))
-            };
-            let checks: Vec<_> = places.iter().filter_map(check).collect();
-            let is_all = checks.len() > 1 && verifier.verify_batch(&checks, &mut self.rng);
-            for (at, check) in places.iter().zip(&checks) {
-                let verdict = is_all || verifier.verify(check);
-                verdicts.get_mut(*at).into_iter().for_each(|it| *it = verdict);
-            }
-        }
-        for ((session, alias, signed), is_signed) in all.drain(..).zip(verdicts) {
-            let id = signed.voucher.channel;
-            let outcome = if !self.channels.contains_key(&id) {
-                Err(Fault::UnknownChannel(id))
-            } else if is_signed {
-                self.take_voucher(session, alias, signed)
-            } else {
-                Err(Fault::Signature)
-            };
-            if let Err(fault) = outcome {
-                self.faults.push_back((session, fault));
-            }
-        }
-        // The room of the list is used again.
-        self.unchecked = all;
-    }
-
-    /// A voucher whose signature is good.
-    fn take_voucher(&mut self, session: Session, alias: u16, signed: SignedVoucher) -> Result<(), Fault> {
-        let (voucher, config) = (signed.voucher, self.config);
-        let id = voucher.channel;
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
-        channel.check_open()?;
-        let known = channel.lanes.iter().find(|lane| lane.voucher.lane == voucher.lane);
-        if let Some(lane) = known {
-            if lane.voucher == voucher {
-                // It comes again in a new session.
-                self.name(session, alias, id, voucher.lane)?;
-                return self.receipt(session, alias, id, voucher.lane);
-            }
-            if voucher.seq <= lane.voucher.seq || voucher.base < lane.value() {
-                return Err(Fault::Stale);
-            }
-        } else if channel.lanes.len() >= config.max_lanes {
-            return Err(Fault::Lanes);
-        }
-        let end = voucher.not_after;
-        if end != Height::new(0) && end < self.height.saturating_add(config.min_life) {
-            return Err(Fault::EndsTooSoon);
-        }
-        let need = channel.held_besides(voucher.lane)?.checked_add(voucher.base).ok_or(Fault::Amount)?;
-        if need > channel.limit {
-            return Err(Fault::Funds { need, have: channel.limit });
-        }
-        self.name(session, alias, id, voucher.lane)?;
-        self.write(Record::Voucher(signed))?;
-        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane: voucher.lane, total: voucher.base }));
-        self.receipt(session, alias, id, voucher.lane)
-    }
-
-    fn handle_tick(&mut self, now: Instant, session: Session, alias: u16, tick: Tick) -> Result<(), Fault> {
-        let (id, lane) = *self.aliases.get(&(session, alias)).ok_or(Fault::Alias(alias))?;
-        let config = self.config;
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
-        channel.check_open()?;
-        let (others, limit) = (channel.held_besides(lane)?, channel.limit);
-        let state = channel.lanes.iter_mut().find(|it| it.voucher.lane == lane).ok_or(Fault::UnknownLane(lane))?;
-        if tick.index > state.last_tick().index && tick.index <= state.voucher.max_ticks {
-            let value = state.voucher.value(tick.index).ok_or(Fault::Amount)?;
-            let need = others.checked_add(value).ok_or(Fault::Amount)?;
-            if need > limit {
-                return Err(Fault::Funds { need, have: limit });
-            }
-        }
-        let was_flushed = state.unflushed() == 0;
-        state.accept(&id, tick)?;
-        let (total, unflushed) = (state.value(), state.unflushed());
-        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
-        if unflushed >= config.flush_ticks {
-            self.flushes.retain(|(_, of, it), ()| (*of, *it) != (id, lane));
-            self.flush(id, lane);
-        } else if was_flushed {
-            let at = now.checked_add(config.flush_after).unwrap_or(now);
-            self.flushes.insert((at, id, lane), ());
-        }
-        Ok(())
-    }
-
     /// Writes the last tick of a lane, and tells the payer.
     fn flush(&mut self, id: ChannelId, lane: Lane) {
         let channel = self.channels.get(&id);
@@ -546,48 +472,6 @@ impl Payee {
         let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
         self.send(session, self.last, Message::Receipt { alias, seq, index, served });
         Ok(())
-    }
-
-    /// The payer has begun anew, and asks what is held.
-    fn handle_reestablish(&mut self, session: Session, id: ChannelId) -> Result<(), Fault> {
-        self.check_vouchers();
-        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let mut lanes: Vec<(Lane, Seq)> = Vec::with_capacity(channel.lanes.len());
-        let mut messages = Vec::with_capacity(channel.lanes.len());
-        for lane in &channel.lanes {
-            lanes.push((lane.voucher.lane, lane.voucher.seq));
-            let Claim { voucher, tick, .. } = lane.claim();
-            messages.push(Message::Held { voucher, tick });
-        }
-        messages.push(Message::Reestablish { channel: id, lanes });
-        let after = self.last;
-        messages.into_iter().for_each(|message| self.send(session, after, message));
-        Ok(())
-    }
-
-    /// The payer has signed, too.
-    fn handle_close_signed(&mut self, id: ChannelId, signature: Vec<u8>) -> Result<(), Fault> {
-        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let PayeePhase::CoopClosing { total, not_after } = channel.phase else {
-            return Err(Fault::Phase("not closing"));
-        };
-        let statement = CloseStatement::new(id, total, not_after);
-        let signer = self.schemes.signer(&statement.to_bytes(), &signature);
-        if signer.is_none_or(|(signer, _)| signer != channel.payer) {
-            return Err(Fault::Signature);
-        }
-        // The payer hands it in. If it does not, the claims are as good as before.
-        Ok(())
-    }
-
-    fn name(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
-        match self.aliases.insert((session, alias), (id, lane)) {
-            Some(before) if before != (id, lane) => {
-                self.aliases.insert((session, alias), before);
-                Err(Fault::Alias(alias))
-            }
-            _ => Ok(()),
-        }
     }
 
     const fn check_log(&self) -> Result<(), Fault> {
@@ -627,9 +511,23 @@ impl Payee {
     fn replay(&mut self, record: Record) -> Result<(), RecordError> {
         let lost = RecordError::Inconsistent;
         match record {
-            Record::Channel { id, scheme, key, payer } => {
-                let (limit, claimed, phase, lanes) = (Units::ZERO, Units::ZERO, PayeePhase::Unknown, Vec::new());
-                self.channels.insert(id, PayeeChannel { scheme, key, payer, limit, claimed, phase, lanes });
+            Record::Channel { id, scheme, key, payer, opened_at } => {
+                let none = Units::ZERO;
+                let channel = PayeeChannel {
+                    scheme,
+                    key,
+                    payer,
+                    opened_at,
+                    limit: none,
+                    claimed: none,
+                    paid: none,
+                    has_deposit: false,
+                    phase: PayeePhase::Unknown,
+                    session: None,
+                    asked: None,
+                    lanes: Vec::new(),
+                };
+                self.channels.insert(id, channel);
             }
             Record::Voucher(signed) => {
                 let channel = self.channels.get_mut(&signed.voucher.channel).ok_or(lost)?;
@@ -650,7 +548,12 @@ impl Payee {
             }
             Record::Agreed(statement) => {
                 let channel = self.channels.get_mut(&statement.channel).ok_or(lost)?;
-                channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after: statement.not_after };
+                // What was signed before may count for longer.
+                let not_after = match channel.phase {
+                    PayeePhase::CoopClosing { not_after, .. } => statement.not_after.max(not_after),
+                    _ => statement.not_after,
+                };
+                channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after };
             }
             Record::Settled(id) => {
                 self.channels.remove(&id);
@@ -668,7 +571,17 @@ impl PayeeChannel {
             PayeePhase::Open => Ok(()),
             PayeePhase::Unknown => Err(Fault::Phase("not known to the ledger")),
             PayeePhase::CoopClosing { .. } | PayeePhase::Closing { .. } => Err(Fault::Phase("closing")),
+            PayeePhase::Unpaid { .. } => Err(Fault::Phase("done")),
         }
+    }
+
+    /// A later session takes the place of the one before.
+    fn check_session(&mut self, session: Session) -> Result<(), Fault> {
+        if self.session.is_some_and(|known| session < known) {
+            return Err(Fault::Disconnected);
+        }
+        self.session = Some(session);
+        Ok(())
     }
 
     /// What was paid in all lanes.
@@ -685,7 +598,14 @@ impl PayeeChannel {
 
 impl Default for PayeeConfig {
     fn default() -> Self {
-        Self { flush_ticks: 16, flush_after: Duration::from_millis(500), min_life: 2400, max_lanes: 64, batch: 256 }
+        Self {
+            flush_ticks: 16,
+            flush_after: Duration::from_millis(500),
+            min_life: 2400,
+            max_lanes: 64,
+            batch: 256,
+            open_window: 1500,
+        }
     }
 }
 

@@ -34,6 +34,10 @@ pub struct PayerConfig {
     pub reserve: u32,
     /// Ticks of one voucher. More is fewer signatures, and more hashes at the beginning.
     pub ticks: u32,
+    /// Blocks after which a channel that the ledger does not have is over, or never will be opened: no less than [`ChannelParams::open_window`] of the ledger.
+    ///
+    /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
+    pub open_window: u64,
 }
 
 /// A payer.
@@ -56,6 +60,10 @@ pub struct Payer {
 struct PayerChannel {
     open: ChannelOpen,
     phase: PayerPhase,
+    /// Vouchers have numbers above this one.
+    above: Seq,
+    /// Whether the log has all vouchers, or the payee has told which it has.
+    is_told: bool,
     /// All that may be owed.
     limit: Units,
     session: Option<Session>,
@@ -76,6 +84,8 @@ pub enum PayerPhase {
     CoopClosing {
         /// The total.
         total: Units,
+        /// The last height at which it counts. Should it not have been handed in by then, payments go on.
+        not_after: Height,
     },
     /// Claims are taken until then.
     Closing {
@@ -138,14 +148,16 @@ impl Payer {
     pub fn snapshot(&self) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
         for (id, channel) in &self.channels {
-            let opened = Record::Opened { open: channel.open.clone(), transaction: channel.pending.clone() };
+            let (open, transaction) = (channel.open.clone(), channel.pending.clone());
+            let opened = Record::Opened { open, transaction, above: channel.above };
             records.push(opened.encode());
             for lane in channel.lanes.values() {
                 records.push(Record::Voucher(lane.voucher).encode());
                 records.push(Record::Reserved(*id, lane.voucher.lane, lane.voucher.seq, lane.reserved).encode());
+                records.push(Record::Floor(*id, lane.voucher.lane, lane.floor()).encode());
             }
-            if let PayerPhase::CoopClosing { total } = channel.phase {
-                records.push(Record::Agreed(*id, total).encode());
+            if let PayerPhase::CoopClosing { total, not_after } = channel.phase {
+                records.push(Record::Agreed(CloseStatement::new(*id, total, not_after)).encode());
             }
         }
         records
@@ -162,21 +174,26 @@ impl Payer {
         if self.channels.contains_key(&id) {
             return Err(Fault::Transaction);
         }
-        let after = self.write(Record::Opened { open, transaction: Some(transaction.clone()) })?;
+        let (above, pending) = (Seq::new(0), Some(transaction.clone()));
+        let after = self.write(Record::Opened { open, transaction: pending, above })?;
+        // Nothing was paid through it before.
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.is_told = true);
         self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
         Ok(id)
     }
 
-    /// Takes over a channel that the ledger has and the log has not, because the log was lost. Until its payee has told what it holds, all
-    /// that the channel holds counts as spent.
+    /// Takes over a channel that the ledger has and the log has not, because the log was lost. Until its payee has told what it holds, nothing
+    /// is paid through it. `now` is the ledger's height: vouchers get numbers that none had before it, unless a log was lost at that very height
+    /// before, or there were 2³² vouchers of a lane.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn adopt(&mut self, open: ChannelOpen) -> Result<ChannelId, Fault> {
+    pub fn adopt(&mut self, now: Height, open: ChannelOpen) -> Result<ChannelId, Fault> {
         self.check_log()?;
         let id = Channel::id(&open);
         if !self.channels.contains_key(&id) {
-            self.write(Record::Opened { open, transaction: None })?;
+            let above = Seq::new(now.get().min(u32::MAX.into()) << 32);
+            self.write(Record::Opened { open, transaction: None, above })?;
         }
         Ok(id)
     }
@@ -188,6 +205,8 @@ impl Payer {
     pub fn connect(&mut self, id: ChannelId, session: Session) -> Result<(), Fault> {
         let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
         channel.session = Some(session);
+        // What was to be signed for another session is asked for again, if the payee lacks it.
+        self.requests.retain(|_, asked| !matches!(asked, Asked::Voucher(of, ..) if *of == id));
         let lanes = channel.lanes.values_mut().map(|lane| {
             lane.handle_connected();
             (lane.voucher.lane, lane.voucher.seq)
@@ -218,10 +237,11 @@ impl Payer {
             return Err(Fault::Lanes);
         }
         let known = channel.lanes.get(&lane);
-        if known.is_some_and(|lane| !lane.is_settled()) {
+        if !channel.is_told || known.is_some_and(|lane| !lane.is_settled()) {
             return Err(Fault::Disconnected);
         }
         let (paid, seq) = known.map_or((Units::ZERO, Seq::new(0)), |lane| (lane.paid(), lane.voucher.seq));
+        let seq = seq.max(channel.above);
         let base = paid.checked_add(now).ok_or(Fault::Amount)?;
         let others = channel.owed_besides(lane)?;
         let need = others.checked_add(base).ok_or(Fault::Amount)?;
@@ -253,7 +273,7 @@ impl Payer {
         let session = channel.session.ok_or(Fault::Disconnected)?;
         let (others, limit) = (channel.owed_besides(lane)?, channel.limit);
         let state = channel.lanes.get(&lane).ok_or(Fault::UnknownLane(lane))?;
-        let alias = state.alias.filter(|_| state.is_settled()).ok_or(Fault::Disconnected)?;
+        let alias = state.name().ok_or(Fault::Disconnected)?;
         let left = state.voucher.max_ticks.saturating_sub(state.revealed);
         let index = state.revealed.checked_add(ticks).filter(|_| ticks > 0 && ticks <= left);
         let index = index.ok_or(Fault::Exhausted { left })?;
@@ -312,12 +332,15 @@ impl Payer {
         Ok(())
     }
 
-    /// The ledger's view of a channel, whenever it may have changed, from a block that will not be taken back. `None` if the ledger has none, or
-    /// none any more.
-    pub fn handle_channel(&mut self, id: ChannelId, view: Option<&Channel>) {
+    /// The ledger's view of a channel at the height `now`, whenever it may have changed and at every height while it closes, from a block that
+    /// will not be taken back. `None` if the ledger has none, or none any more.
+    pub fn handle_channel(&mut self, now: Height, id: ChannelId, view: Option<&Channel>) {
+        let window = self.config.open_window;
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(view) = view else {
-            if channel.phase != PayerPhase::Funding {
+            // Before that it may be opened yet, whatever an earlier state of the ledger has told. After it the ledger never had it, or has
+            // forgotten it.
+            if now.get() > channel.open.opened_at.cast_unsigned().saturating_add(window) {
                 self.settle(id, Units::ZERO);
             }
             return;
@@ -331,6 +354,9 @@ impl Payer {
                     channel.phase = PayerPhase::Open;
                     channel.pending = None;
                     self.outputs.push_back(Output::Event(Event::Opened(id)));
+                }
+                if matches!(channel.phase, PayerPhase::CoopClosing { not_after, .. } if now > not_after) {
+                    channel.phase = PayerPhase::Open;
                 }
             }
             Phase::Closing { deadline, .. } => {
@@ -365,8 +391,7 @@ impl Payer {
                     }
                     None => return Err(Fault::Lanes),
                 };
-                state.alias = Some(alias);
-                state.handle_sent();
+                state.handle_sent(alias);
                 let (after, ticks) = (state.written_by, state.voucher.max_ticks);
                 let voucher = SignedVoucher::new(state.voucher, signature);
                 self.send(session, after, Message::Voucher { alias, voucher });
@@ -528,11 +553,12 @@ impl Payer {
         let last = self.last;
         let lost = RecordError::Inconsistent;
         match record {
-            Record::Opened { open, transaction } => {
+            Record::Opened { open, transaction, above } => {
                 let id = Channel::id(&open);
                 let limit = Units::try_from(open.deposit).map_err(|_| lost)?;
                 let (phase, session, lanes) = (PayerPhase::Funding, None, BTreeMap::new());
-                let channel = PayerChannel { open, phase, limit, session, lanes, pending: transaction };
+                let (is_told, pending) = (false, transaction);
+                let channel = PayerChannel { open, phase, above, is_told, limit, session, lanes, pending };
                 self.channels.insert(id, channel);
             }
             Record::Voucher(voucher) => {
@@ -553,10 +579,20 @@ impl Payer {
             Record::Submitted(id, transaction) => {
                 self.channels.get_mut(&id).ok_or(lost)?.pending = Some(transaction);
             }
-            Record::Agreed(id, total) => {
-                self.channels.get_mut(&id).ok_or(lost)?.phase = PayerPhase::CoopClosing { total };
+            Record::Agreed(CloseStatement { channel, total, not_after }) => {
+                let channel = self.channels.get_mut(&channel).ok_or(lost)?;
+                // What was signed before may count for longer.
+                let not_after = match channel.phase {
+                    PayerPhase::CoopClosing { not_after: before, .. } => not_after.max(before),
+                    _ => not_after,
+                };
+                channel.phase = PayerPhase::CoopClosing { total, not_after };
             }
             Record::Settled(id) => drop(self.channels.remove(&id)),
+            Record::Floor(id, lane, floor) => {
+                let lane = self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane));
+                lane.ok_or(lost)?.handle_floor(floor);
+            }
         }
         Ok(())
     }
@@ -573,7 +609,7 @@ impl PayerChannel {
 
 impl Default for PayerConfig {
     fn default() -> Self {
-        Self { reserve: 64, ticks: 4096 }
+        Self { reserve: 64, ticks: 4096, open_window: 1500 }
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed")]
 
 mod channels_on_ledger;
+mod claims;
+mod consistency;
 mod histories;
 mod pair;
 mod transactions;

@@ -6,31 +6,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unchoke_core::Seed;
 use unchoke_token::channel::{
-    ChannelStore as _, Event, Fault, MemoryChannelStore, Message, Output, Payee, PayeeConfig, Payer, PayerConfig,
-    Session,
+    ChannelStore as _, Event, Fault, MemoryChannelStore, Message, Output, Payee, PayeeConfig, PayeePhase, Payer,
+    PayerConfig, Session,
 };
 use unchoke_token::contract::{ChannelClose, ChannelOpen, Contract};
 use unchoke_token::ledger::Ledger as _;
-use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signer as _};
+use unchoke_token::voucher::CloseStatement;
+use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signable, Signer as _};
 
-const SESSION: Session = Session::new(1);
-const LANE: Lane = Lane::new(0);
+pub(crate) const SESSION: Session = Session::new(1);
+pub(crate) const LANE: Lane = Lane::new(0);
 
 /// Account 0 pays account 1.
-struct Pair {
-    world: World,
-    payer: Payer,
-    payee: Payee,
-    logs: [MemoryChannelStore; 2],
-    to_payee: VecDeque<Message>,
-    to_payer: VecDeque<Message>,
-    events: Vec<Event>,
-    faults: Vec<Fault>,
-    now: Instant,
+pub(crate) struct Pair {
+    pub(crate) world: World,
+    pub(crate) payer: Payer,
+    pub(crate) payee: Payee,
+    pub(crate) logs: [MemoryChannelStore; 2],
+    pub(crate) to_payee: VecDeque<Message>,
+    pub(crate) to_payer: VecDeque<Message>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) now: Instant,
+    /// Transactions are lost on their way.
+    pub(crate) deaf_ledger: bool,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new(2, |params| {
             params.channels.min_dispute = 5;
             params.channels.extension = 2;
@@ -41,11 +44,11 @@ impl Pair {
         let payee = new_payee(&world);
         let (logs, events, faults) = (Default::default(), Vec::new(), Vec::new());
         let (to_payee, to_payer) = Default::default();
-        Self { world, payer, payee, logs, to_payee, to_payer, events, faults, now: Instant::now() }
+        Self { world, payer, payee, logs, to_payee, to_payer, events, faults, now: Instant::now(), deaf_ledger: false }
     }
 
     /// Opens a channel and puts it into a block.
-    fn open(&mut self, deposit: i64) -> ChannelId {
+    pub(crate) fn open(&mut self, deposit: i64) -> ChannelId {
         let open = ChannelOpen {
             owner_address: self.world.bytes(0),
             payee_address: self.world.bytes(1),
@@ -69,7 +72,7 @@ impl Pair {
     }
 
     /// Does what both ask for, until neither asks for anything.
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             if let Some(output) = self.payer.poll_output() {
                 self.carry_out(0, output);
@@ -89,7 +92,7 @@ impl Pair {
         }
     }
 
-    fn carry_out(&mut self, side: usize, output: Output) {
+    pub(crate) fn carry_out(&mut self, side: usize, output: Output) {
         match output {
             Output::Persist { id, record } => self.logs[side].append(id, &record).unwrap(),
             Output::Sign { request, what } => {
@@ -115,27 +118,29 @@ impl Pair {
             }
             Output::Submit(transaction) => {
                 let transaction = transaction.open(self.logs[side].sync().unwrap()).unwrap();
-                self.world.ledger.submit(&transaction).unwrap();
+                if !self.deaf_ledger {
+                    self.world.ledger.submit(&transaction).unwrap();
+                }
             }
             Output::Event(event) => self.events.push(event),
             _ => unreachable!(),
         }
     }
 
-    fn seal(&mut self, blocks: u64) {
+    pub(crate) fn seal(&mut self, blocks: u64) {
         self.world.seal(blocks);
         let known: Vec<_> = self.payer.channels().chain(self.payee.channels()).collect();
         let height = self.world.ledger.head().number;
         for id in known {
             let view = self.world.ledger.channel(&id).cloned();
             let limit = view.as_ref().and_then(unchoke_token::channel::Channel::deposit).unwrap_or_default();
-            self.payer.handle_channel(id, view.as_ref());
+            self.payer.handle_channel(height, id, view.as_ref());
             self.payee.handle_channel(height, id, view.as_ref(), limit).unwrap();
         }
         self.run();
     }
 
-    fn restart_payer(&mut self, id: ChannelId) {
+    pub(crate) fn restart_payer(&mut self, id: ChannelId) {
         let mut config = PayerConfig::default();
         config.ticks = 1000;
         self.payer = Payer::restore(config, Seed::new([5; 32]), &self.logs[0].load().unwrap()).unwrap();
@@ -145,7 +150,7 @@ impl Pair {
         self.run();
     }
 
-    fn held(&self, number: usize) -> u64 {
+    pub(crate) fn held(&self, number: usize) -> u64 {
         self.world.ledger.balance(&self.world.address(number), AssetId::NATIVE).get()
     }
 }
@@ -224,7 +229,7 @@ fn a_payer_that_has_lost_its_log_takes_over_what_its_payee_shows() {
     let mut config = PayerConfig::default();
     config.ticks = 1000;
     pair.payer = Payer::new(config, Seed::new([5; 32]));
-    assert_eq!(pair.payer.adopt(open), Ok(id));
+    assert_eq!(pair.payer.adopt(pair.world.ledger.head().number, open), Ok(id));
     pair.payee.disconnect(SESSION);
     pair.seal(0);
     pair.payer.connect(id, SESSION).unwrap();
@@ -311,4 +316,118 @@ fn with_a_damaged_log_a_payer_only_closes_and_a_payee_only_claims() {
     pair.seal(1);
     assert_eq!(pair.world.ledger.channel(&id).unwrap().claimed(), units(5 + 84 * 3));
     assert_eq!([pair.logs[0].last(), pair.logs[1].last()], [logs[0].last(), logs[1].last()]);
+}
+
+#[test]
+fn ticks_wait_for_the_voucher_that_they_belong_to() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Disconnected));
+    pair.run();
+    pair.payer.pay(id, LANE, 1).unwrap();
+    pair.run();
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Disconnected));
+    pair.run();
+    pair.payer.pay(id, LANE, 1).unwrap();
+    pair.run();
+    assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(6), &[][..]));
+}
+
+#[test]
+fn a_payer_that_has_lost_its_log_signs_nothing_before_its_payee_has_told() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    let block = pair.world.ledger.block(Height::new(1)).unwrap().unwrap();
+    let Contract::ChannelOpen(open) = block.transactions[0].transaction().contract.clone() else { unreachable!() };
+    pair.payer = Payer::new(PayerConfig::default(), Seed::new([5; 32]));
+    pair.payer.adopt(Height::new(1), open).unwrap();
+    pair.logs[0] = MemoryChannelStore::default();
+    pair.payee.disconnect(SESSION);
+    pair.seal(0);
+    pair.payer.connect(id, SESSION).unwrap();
+    assert_eq!(pair.payer.arm(id, LANE, units(1), units(0)), Err(Fault::Disconnected));
+    pair.run();
+    pair.payer.arm(id, LANE, units(1), units(0)).unwrap();
+    let output = std::iter::from_fn(|| pair.payer.poll_output()).find_map(|output| match output {
+        Output::Sign { what, .. } => {
+            what.open(unchoke_token::channel::Durable::up_to(unchoke_token::UpdateId::new(9))).ok()
+        }
+        _ => None,
+    });
+    let Some(unchoke_token::channel::ToSign::Voucher(voucher)) = output else { panic!("{output:?}") };
+    // Nothing that was signed before the log was lost has such a number.
+    assert_eq!(voucher.seq.get(), (1 << 32) + 1);
+}
+
+#[test]
+fn a_total_that_nobody_has_handed_in_lapses_and_payments_go_on() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 5).unwrap();
+    pair.run();
+    let last = pair.world.ledger.head().number.saturating_add(2);
+    pair.payee.propose_close(id, last).unwrap();
+    // A second one ends sooner; the first counts as long as before.
+    pair.payee.propose_close(id, Height::new(1)).unwrap();
+    pair.deaf_ledger = true;
+    pair.run();
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Phase("closing")));
+    pair.seal(2);
+    assert_eq!(pair.payer.pay(id, LANE, 1), Err(Fault::Phase("closing")));
+    assert!(matches!(pair.payee.phase(&id), Some(PayeePhase::CoopClosing { not_after, .. }) if not_after == last));
+    pair.seal(1);
+    pair.payer.pay(id, LANE, 1).unwrap();
+    pair.run();
+    assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(18), &[][..]));
+}
+
+#[test]
+fn a_payer_that_does_not_know_what_it_has_revealed_agrees_to_no_total() {
+    let mut pair = Pair::new();
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 5).unwrap();
+    pair.run();
+    let total = CloseStatement::new(id, units(5 * 3 + 1), Height::new(99));
+    let signature = pair.world.accounts[1].sign(&Signable::Close(&total)).unwrap();
+    let close = Message::Close { channel: id, total: total.total, not_after: total.not_after, signature };
+    let mut config = PayerConfig::default();
+    config.ticks = 1000;
+    pair.payer = Payer::restore(config, Seed::new([5; 32]), &pair.logs[0].load().unwrap()).unwrap();
+    pair.payer.handle_channel(Height::new(1), id, pair.world.ledger.channel(&id));
+    pair.payer.connect(id, SESSION).unwrap();
+    let schemes = Schemes::default();
+    assert_eq!(pair.payer.handle_message(SESSION, close.clone(), &schemes), Err(Fault::Disconnected));
+    pair.run();
+    let need = Fault::Funds { need: units(16), have: units(15) };
+    assert_eq!(pair.payer.handle_message(SESSION, close, &schemes), Err(need));
+}
+
+#[test]
+fn a_snapshot_of_a_payer_knows_what_can_be_claimed_by_older_vouchers() {
+    let mut pair = Pair::new();
+    let id = pair.open(1000);
+    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 300).unwrap();
+    while let Some(output) = pair.payer.poll_output() {
+        pair.carry_out(0, output);
+    }
+    pair.to_payee.clear();
+    pair.restart_payer(id);
+    pair.payer.arm(id, LANE, units(10), units(0)).unwrap();
+    pair.run();
+    assert!(pair.payer.owed(&id) >= units(900));
+    let snapshot = pair.payer.snapshot();
+    pair.logs[0].replace(&snapshot).unwrap();
+    pair.restart_payer(id);
+    assert!(pair.payer.owed(&id) >= units(900));
+    assert_eq!(pair.payer.paid(&id, LANE), units(10));
+    let need = Fault::Funds { need: units(1010), have: units(1000) };
+    assert_eq!(pair.payer.arm(id, LANE, units(1000), units(0)), Err(need));
 }

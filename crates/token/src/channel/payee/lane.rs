@@ -1,7 +1,7 @@
 //! A lane of the payee's: the best that it holds.
 
 use crate::channel::fault::Fault;
-use crate::ids::ChannelId;
+use crate::ids::{ChannelId, Height};
 use crate::tick::{Tick, TickCursor};
 use crate::units::Units;
 use crate::voucher::{Claim, SignedVoucher, Voucher};
@@ -62,6 +62,11 @@ impl PayeeLane {
     pub(super) fn value(&self) -> Units {
         // No tick beyond the last one is taken.
         self.voucher.value(self.cursor.last().index).unwrap_or(self.voucher.base)
+    }
+
+    /// Whether the voucher counts no more at a height.
+    pub(super) fn ends_before(&self, height: Height) -> bool {
+        self.voucher.not_after != Height::new(0) && self.voucher.not_after < height
     }
 
     pub(super) fn signed(&self) -> SignedVoucher {

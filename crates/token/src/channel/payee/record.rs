@@ -11,8 +11,8 @@ use crate::voucher::{CloseStatement, SignedVoucher, Voucher};
 
 /// A change that survives.
 pub(super) enum Record {
-    /// A channel that pays us.
-    Channel { id: ChannelId, scheme: SchemeId, key: Box<[u8]>, payer: Address },
+    /// A channel that pays us, and the height that it names.
+    Channel { id: ChannelId, scheme: SchemeId, key: Box<[u8]>, payer: Address, opened_at: Height },
     /// A voucher that was found good.
     Voucher(SignedVoucher),
     /// The last tick of a lane.
@@ -27,11 +27,12 @@ impl Record {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         match self {
-            Self::Channel { id, scheme, key, payer } => {
+            Self::Channel { id, scheme, key, payer, opened_at } => {
                 out.int(1, 1);
                 out.bytes(2, id.as_bytes());
                 out.bytes(3, key);
                 out.int(4, scheme.get().into());
+                out.int(5, opened_at.get().cast_signed());
                 out.bytes(7, payer.as_bytes());
             }
             Self::Voucher(signed) => {
@@ -85,6 +86,7 @@ impl Record {
                 scheme: SchemeId::new(u8::try_from(numbers[0]).map_err(|_| bad)?),
                 key: second.into(),
                 payer: Address::from_slice(third).map_err(|_| bad)?,
+                opened_at: Height::new(numbers[1].cast_unsigned()),
             },
             2 => Self::Voucher(SignedVoucher::new(Voucher::from_bytes(first)?, second.to_vec())),
             3 => {

@@ -26,6 +26,8 @@ pub(super) struct PayerLane {
     pub(super) alias: Option<u16>,
     /// Whether `revealed` is known, and not only `reserved`.
     is_settled: bool,
+    /// Whether the voucher has gone out in the session.
+    is_sent: bool,
     chain: Option<TickChain>,
 }
 
@@ -41,6 +43,7 @@ impl PayerLane {
             acked: 0,
             alias: None,
             is_settled: true,
+            is_sent: false,
             chain: None,
         }
     }
@@ -59,7 +62,7 @@ impl PayerLane {
     /// In a new session the lane has no name yet, and what has gone out in the last one may not have arrived.
     pub(super) const fn handle_connected(&mut self) {
         self.alias = None;
-        self.is_settled = false;
+        (self.is_settled, self.is_sent) = (false, false);
     }
 
     /// The payee holds this voucher and so many of its ticks.
@@ -71,12 +74,31 @@ impl PayerLane {
     }
 
     /// Its voucher has gone out.
-    pub(super) const fn handle_sent(&mut self) {
-        self.is_settled = true;
+    pub(super) const fn handle_sent(&mut self, alias: u16) {
+        self.alias = Some(alias);
+        self.is_sent = true;
+    }
+
+    /// What can be claimed by vouchers that are not here any more.
+    pub(super) fn handle_floor(&mut self, floor: Units) {
+        self.floor = self.floor.max(floor);
     }
 
     pub(super) const fn is_settled(&self) -> bool {
         self.is_settled
+    }
+
+    pub(super) const fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    /// The name under which ticks of the voucher go out.
+    pub(super) fn name(&self) -> Option<u16> {
+        self.alias.filter(|_| self.is_settled && self.is_sent)
+    }
+
+    pub(super) const fn floor(&self) -> Units {
+        self.floor
     }
 
     /// What was paid over the channel's life.

@@ -1,7 +1,8 @@
 //! What payees say to a payer.
 
+use super::lane::PayerLane;
 use super::record::Record;
-use super::{Asked, Payer, PayerPhase};
+use super::{Asked, Payer, PayerChannel, PayerPhase};
 use crate::channel::fault::Fault;
 use crate::channel::gate::Gated;
 use crate::channel::message::Message;
@@ -11,6 +12,7 @@ use crate::scheme::{Check, Schemes};
 use crate::tick::Tick;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher};
+use std::collections::BTreeMap;
 
 impl Payer {
     /// A message of a payee.
@@ -62,8 +64,8 @@ impl Payer {
         if tick.is_some_and(|tick| !tick.leads_to(&id, &voucher.anchor)) {
             return Err(Fault::Signature);
         }
-        let known = channel.lanes.get(&lane).map(|it| it.voucher);
-        if known.is_none_or(|known| known.seq < voucher.seq) {
+        let known = channel.lanes.get(&lane);
+        if known.is_none_or(|known| known.voucher.seq < voucher.seq) {
             let scheme = u8::try_from(channel.open.voucher_scheme).map_or(SchemeId::NONE, SchemeId::new);
             let verifier = schemes.get(scheme).ok_or(Fault::Signature)?;
             let message = voucher.to_bytes();
@@ -74,13 +76,19 @@ impl Payer {
             self.write(Record::Voucher(voucher))?;
             // How many of its ticks were revealed nobody here knows: all of them may be claimed.
             self.write(Record::Reserved(id, lane, voucher.seq, voucher.max_ticks))?;
-        } else if known != Some(voucher) {
-            // An older voucher than ours: ours has not arrived.
-            return self.send_again(id, lane);
+        } else if known.is_some_and(PayerLane::is_settled) {
+            // It was told before, or a voucher was begun since that was asked for.
+            return Ok(());
         }
-        let state =
-            self.channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
-        state.handle_held(index);
+        let state = channel_lane(&mut self.channels, id, lane)?;
+        // Of an older voucher than ours nothing is known: ours has not arrived.
+        let index = if state.voucher == voucher { index } else { 0 };
+        if index > state.reserved {
+            let record = Record::Reserved(id, lane, voucher.seq, index);
+            self.check_log()?;
+            self.write(record)?;
+        }
+        channel_lane(&mut self.channels, id, lane)?.handle_held(index);
         self.send_again(id, lane)
     }
 
@@ -88,6 +96,7 @@ impl Payer {
     fn handle_told(&mut self, session: Session, id: ChannelId, told: &[(Lane, Seq)]) -> Result<(), Fault> {
         let channel = self.channels.get_mut(&id).filter(|it| it.session == Some(session));
         let channel = channel.ok_or(Fault::UnknownChannel(id))?;
+        channel.is_told = true;
         let mut missing = Vec::new();
         for (lane, state) in &mut channel.lanes {
             if !state.is_settled() && !told.iter().any(|(known, _)| known == lane) {
@@ -102,7 +111,7 @@ impl Payer {
     fn send_again(&mut self, id: ChannelId, lane: Lane) -> Result<(), Fault> {
         let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
         let is_paying = matches!(channel.phase, PayerPhase::Funding | PayerPhase::Open);
-        let state = channel.lanes.get_mut(&lane).filter(|it| is_paying && it.alias.is_none());
+        let state = channel.lanes.get_mut(&lane).filter(|it| is_paying && !it.is_sent());
         if let Some(state) = state {
             let (voucher, after) = (state.voucher, state.written_by);
             self.ask_to_sign(after, voucher);
@@ -124,12 +133,15 @@ impl Payer {
         let channel = channel.ok_or(Fault::UnknownChannel(id))?;
         match channel.phase {
             PayerPhase::Funding => return Err(Fault::Phase("not open yet")),
-            PayerPhase::CoopClosing { total } if total != statement.total => {
+            PayerPhase::CoopClosing { total, .. } if total != statement.total => {
                 return Err(Fault::Phase("agreed on already"));
             }
             _ => {}
         }
-        // Not more than what was revealed, whatever is reserved.
+        // Not more than what was revealed, whatever is reserved; after a start the payee has to tell what that is.
+        if !channel.is_told || channel.lanes.values().any(|lane| !lane.is_settled()) {
+            return Err(Fault::Disconnected);
+        }
         let paid = channel.lanes.values().try_fold(Units::ZERO, |all, lane| all.checked_add(lane.paid()));
         let paid = paid.ok_or(Fault::Amount)?;
         if statement.total > paid {
@@ -139,7 +151,7 @@ impl Payer {
         if signer.is_none_or(|(signer, _)| signer.as_bytes()[..] != channel.open.payee_address) {
             return Err(Fault::Signature);
         }
-        let after = self.write(Record::Agreed(id, statement.total))?;
+        let after = self.write(Record::Agreed(statement))?;
         let request = self.request(Asked::Close { channel: id, statement, theirs });
         self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
@@ -151,4 +163,12 @@ impl Payer {
         let found = lanes.find(|(_, _, known)| *known == Some(alias));
         found.map(|(id, lane, _)| (id, lane)).ok_or(Fault::Alias(alias))
     }
+}
+
+fn channel_lane(
+    channels: &mut BTreeMap<ChannelId, PayerChannel>,
+    id: ChannelId,
+    lane: Lane,
+) -> Result<&mut PayerLane, Fault> {
+    channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))
 }
