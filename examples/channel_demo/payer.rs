@@ -136,8 +136,9 @@ impl Work {
             return Ok(());
         }
         self.looked = Some(Instant::now());
+        let height = self.side.ledger.reference()?.height;
         if let Some(view) = self.side.ledger.channel(id)? {
-            self.payer.handle_channel(id, view.as_ref());
+            self.payer.handle_channel(height, id, view.as_ref());
         }
         self.side.carry_out(&mut self.payer)
     }
