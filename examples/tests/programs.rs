@@ -93,6 +93,7 @@ fn help_is_no_failure() {
         "seed",
         "simulate_dht",
         "tracker",
+        "wallet",
     ] {
         for flag in ["-h", "--help"] {
             let output = run(name, &[flag]);
@@ -355,4 +356,34 @@ fn two_processes_that_pay_each_other_are_killed_and_their_balances_add_up() {
     assert_eq!(code(&output), Some(0), "{}", error(&output));
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&line["claimed"], &line["adds_up"]), (&6000.into(), &true.into()));
+}
+
+#[test]
+fn a_wallet_keeps_its_password_and_its_ledger_from_one_call_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("password"), "secret\n").unwrap();
+    std::fs::write(path("wrong"), "Secret\n").unwrap();
+    let call = |password: &str, words: &[&str]| {
+        let (ledger, wallet, password) = (path("ledger"), path("wallet"), path(password));
+        let mut all = vec!["--json", "--ledger", &ledger, "--wallet", &wallet, "--password-file", &password];
+        all.extend(words);
+        run("wallet", &all)
+    };
+    let json = |output: &Output| serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    let mut import = vec!["import"];
+    import.extend(words.split(' '));
+    let made = call("password", &import);
+    assert_eq!(code(&made), Some(0), "{}", error(&made));
+    assert_eq!(code(&call("password", &import)), Some(2), "a wallet is not written over");
+    let address = json(&made)["address"].as_str().unwrap().to_owned();
+    assert_eq!(json(&call("password", &["address"]))["address"], address);
+    assert_eq!(code(&call("wrong", &["address"])), Some(1));
+    assert_eq!(json(&call("password", &["issue", "Example", "5", "--precision", "1"]))["asset"], 1_000_001);
+    let refused = call("password", &["transfer", &address, "1"]);
+    assert_eq!(code(&refused), Some(1));
+    assert!(error(&refused).contains("Cannot transfer TRX to yourself."), "{}", error(&refused));
+    assert_eq!(json(&call("password", &["balance"]))["balance"]["1000001"], "5.0");
+    assert_eq!(json(&call("password", &["history"]))["changes"]["1000001"], "+5.0");
 }

@@ -8,7 +8,7 @@ mod light;
 pub mod params;
 pub mod record;
 mod state;
-mod store;
+pub mod store;
 mod tree;
 
 pub use access::{Cursor, Ledger, LedgerError, LedgerEvent};
@@ -18,5 +18,7 @@ pub use execute::Receipt;
 pub use params::ChainParams;
 pub use record::{Account, Asset, Exchange, Totals};
 pub use state::Key;
+#[cfg(feature = "redb")]
+pub use store::RedbLedgerStore;
 pub use store::{Batch, LedgerStore, MemoryLedgerStore, StoreError, TakeRecord};
 pub use tree::Proof;

@@ -1,9 +1,17 @@
 //! Where a ledger's blocks and records lie.
 
+pub mod contract;
+#[cfg(feature = "redb")]
+mod redb;
+
 use super::state::Key;
 use crate::ids::Height;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
+
+#[cfg(feature = "redb")]
+pub use self::redb::RedbLedgerStore;
 
 /// Keeps what a ledger has sealed.
 ///
@@ -27,10 +35,11 @@ pub trait LedgerStore: Send {
     /// If it cannot be read.
     fn block(&mut self, number: Height) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Adds a block, and sets or removes records.
+    /// Adds a block, and sets or removes records. The block is the next one, or once more the last one, which then counts as this.
     ///
     /// # Errors
-    /// If it cannot be written. Then nothing was changed, or all was: the same commit may be tried again.
+    /// If it cannot be written. Then nothing was changed, or all was: the same commit may be tried again. A block that leaves out numbers, or
+    /// is of a number below the last one's, is refused.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 }
 
@@ -59,6 +68,18 @@ pub enum StoreError {
     /// What is there is not what was written.
     #[error("the ledger's store is damaged: {0}")]
     Corrupt(&'static str),
+    /// The database below says that it is no sound one.
+    #[error("the ledger's store is not a sound database")]
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
+    /// Another process, or another store of this one, has it open.
+    #[error("the ledger's store is in use")]
+    InUse,
+    /// It has another format.
+    #[error("the ledger's store has format {0}, which is not known")]
+    Version(u64),
+    /// The block is neither the next one nor the last one.
+    #[error("block {0} does not follow what is stored")]
+    Order(Height),
 }
 
 /// Keeps everything in memory.
@@ -66,6 +87,14 @@ pub enum StoreError {
 pub struct MemoryLedgerStore {
     records: BTreeMap<Key, Vec<u8>>,
     blocks: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// A block and no records.
+    #[must_use]
+    pub const fn new(number: Height, block: Vec<u8>) -> Self {
+        Self { number, block, records: Vec::new() }
+    }
 }
 
 impl LedgerStore for MemoryLedgerStore {
@@ -84,8 +113,8 @@ impl LedgerStore for MemoryLedgerStore {
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let number = usize::try_from(batch.number.get()).unwrap_or(usize::MAX);
-        if number > self.blocks.len() {
-            return Err(StoreError::Corrupt("a block is missing"));
+        if number > self.blocks.len() || number.saturating_add(1) < self.blocks.len() {
+            return Err(StoreError::Order(batch.number));
         }
         self.blocks.truncate(number);
         self.blocks.push(batch.block.clone());
@@ -96,5 +125,15 @@ impl LedgerStore for MemoryLedgerStore {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_keeps_the_contract() {
+        contract::check(|| Box::new(MemoryLedgerStore::default()));
     }
 }
