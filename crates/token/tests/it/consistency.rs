@@ -21,8 +21,12 @@
 #![allow(clippy::unwrap_used, reason = "a run that cannot go on has failed")]
 #![allow(dead_code, reason = "a test and a fuzz target use parts of it")]
 
+// The fuzz target of this name takes this file in, too.
+#[path = "consistency/chain.rs"]
 mod chain;
+#[path = "consistency/keys.rs"]
 mod keys;
+#[path = "consistency/node.rs"]
 mod node;
 
 use chain::{Chain, DEPTH, DISPUTE};
