@@ -5,6 +5,10 @@ use unchoke_bencode::encode;
 use unchoke_core::{Block, InfoHash, InfoHashes, PeerId, PieceIndex, Sha1Hash, Sha256Hash};
 use unchoke_dht::krpc;
 use unchoke_metainfo::{BuildError, Builder, MagnetLink, Metainfo, MutableLink, Version};
+use unchoke_token::contract::Transfer;
+use unchoke_token::tick::TickChain;
+use unchoke_token::voucher::{SignedVoucher, Voucher};
+use unchoke_token::{ChannelId, Lane, Seq, Timestamp, Transaction, Units, UpdateId, channel};
 use unchoke_wire::{Handshake, Message, Reserved};
 
 /// One input.
@@ -55,7 +59,7 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
         let [high, low] = u16::try_from(datagram.len()).unwrap_or(0).to_be_bytes();
         [&[who, high, low], datagram].concat()
     };
-    let seeds = vec![
+    let mut seeds = vec![
         ("dht_node", "answers", [framed(0, &reply), framed(2, &reply), framed(4, &reply)].concat()),
         (
             "dht_node",
@@ -120,7 +124,41 @@ pub fn all() -> Result<Vec<Seed>, BuildError> {
         ("wire_codec", "handshake", shake().encode().to_vec()),
         ("wire_codec", "messages", messages()),
     ];
+    seeds.append(&mut token_seeds());
     Ok(seeds.into_iter().map(|(target, name, bytes)| Seed { target, name, bytes }).collect())
+}
+
+/// Inputs of the targets about channels.
+fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let (id, seed) = (ChannelId::new([9; 32]), unchoke_core::Seed::new([3; 32]));
+    let chain = TickChain::new(id, &seed, 20);
+    let voucher = Voucher::new(id, Lane::new(1), Seq::new(2), Units::ZERO);
+    let voucher = voucher.with_ticks(*chain.anchor(), Units::try_from(3_u64).unwrap_or_default(), 20);
+    let signed = SignedVoucher::new(voucher, vec![7; 64]);
+    let tick = chain.tick(5);
+    let link = tick.map(|it| it.preimage.to_vec()).unwrap_or_default();
+    let said = |message: channel::Message| message.encode();
+    let transfer = Transfer { owner_address: vec![0x41; 21], to_address: vec![0x41; 21], amount: 5 };
+    let transaction = Transaction::new(transfer, 1, &[1; 32], Timestamp::new(5), Timestamp::new(9))
+        .with_signatures(vec![vec![7; 64]]);
+    let mut bytes = channel::Log::begin(UpdateId::new(3), &[b"snapshot".to_vec()]).unwrap_or_default();
+    for number in 4..8 {
+        // Short records are not too long.
+        let _ = channel::log::append(&mut bytes, UpdateId::new(number), UpdateId::new(number - 2), b"record");
+    }
+    let mut actions = vec![0; 300];
+    seed.rng().fill(&mut actions);
+    vec![
+        ("channel_consistency", "anything", actions),
+        ("channel_consistency", "pay", [[10, 0, 0], [3, 0, 0], [13, 0, 8], [3, 0, 0], [22, 0, 1], [20, 0, 9]].concat()),
+        ("channel_log", "records", b"R\x08\x01\n\x08\x02".to_vec()),
+        ("channel_log", "log", bytes),
+        ("channel_message", "held", said(channel::Message::Held { voucher: signed.clone(), tick })),
+        ("channel_message", "reestablish", said(channel::Message::Reestablish { channel: id, lanes: Vec::new() })),
+        ("channel_message", "voucher", said(channel::Message::Voucher { alias: 1, voucher: signed })),
+        ("transaction", "transfer", transaction.encode()),
+        ("voucher", "tick", [&voucher.to_bytes()[..], &[0, 0, 0, 5], &link].concat()),
+    ]
 }
 
 /// An input of the target `layout`.

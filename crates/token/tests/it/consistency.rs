@@ -21,8 +21,12 @@
 #![allow(clippy::unwrap_used, reason = "a run that cannot go on has failed")]
 #![allow(dead_code, reason = "a test and a fuzz target use parts of it")]
 
+// The fuzz target of this name takes this file in, too.
+#[path = "consistency/chain.rs"]
 mod chain;
+#[path = "consistency/keys.rs"]
 mod keys;
+#[path = "consistency/node.rs"]
 mod node;
 
 use chain::{Chain, DEPTH, DISPUTE};
@@ -297,6 +301,12 @@ impl Run {
         self.disconnect_all(node);
         let keep = [0, keep, usize::MAX][keep % 3];
         self.nodes[node].restart(role, keep);
+        // What is over may have been forgotten before.
+        let (chain, payee) = (&self.chain, &self.nodes[node].payee);
+        let is_over = |id: &ChannelId| chain.ledger.channel(id).is_none_or(|it| it.phase() == Phase::Done);
+        let owner = self.nodes[node].signer.address();
+        let is_mine = |id: &ChannelId| chain.channels[id].payee_address == owner.as_bytes();
+        self.receipts.retain(|(id, _), _| !is_mine(id) || payee.phase(id).is_some() || !is_over(id));
         self.check_payees();
         self.show(node);
     }
@@ -396,10 +406,8 @@ impl Run {
 
     fn show(&mut self, node: usize) {
         let view = self.chain.settled_view();
-        if view.height <= self.nodes[node].seen && view.height.get() > 0 {
-            return;
-        }
-        self.nodes[node].seen = view.height;
+        let is_new = self.nodes[node].seen.map(|seen| view.height > seen);
+        self.nodes[node].seen = self.nodes[node].seen.map(|seen| seen.max(view.height));
         let channels: Vec<_> = self.chain.channels.iter().map(|(id, open)| (*id, open.clone())).collect();
         for (id, open) in channels {
             let (payer, payee) = (self.account(&open.owner_address), self.account(&open.payee_address));
@@ -412,7 +420,7 @@ impl Run {
                 let paid = it.paid().checked_add(sure(&view.vaults[payer])).unwrap();
                 it.deposit().unwrap_or(paid)
             });
-            if payer == node {
+            if payer == node && is_new[0] {
                 let is_live = known.is_some_and(|it| it.phase() != Phase::Done);
                 if is_live && self.nodes[node].payer.phase(&id).is_none() {
                     let adopted = self.nodes[node].payer.adopt(view.height, open);
@@ -424,7 +432,7 @@ impl Run {
                 }
                 self.nodes[node].payer.handle_channel(view.height, id, known);
             }
-            if payee == node {
+            if payee == node && is_new[1] {
                 let _ = self.nodes[node].payee.handle_channel(view.height, id, known, limit.unwrap_or_default());
             }
         }

@@ -23,8 +23,8 @@ pub(crate) struct Node {
     pub(crate) payer: Payer,
     pub(crate) payee: Payee,
     pub(crate) logs: [Disk; 2],
-    /// The height of the last view that it has seen.
-    pub(crate) seen: Height,
+    /// The height of the last view that each machine has seen.
+    pub(crate) seen: [Height; 2],
     pub(crate) is_away: bool,
     pub(crate) refuses: bool,
     /// The last height at which it took over channels without a log.
@@ -54,7 +54,7 @@ impl Node {
         let signer = TestSigner::new(number + 1);
         let payer = Payer::new(payer_config(), seed(number));
         let payee = Payee::new(payee_config(), signer.address(), Arc::new(schemes()), seed(number).rng());
-        let (logs, seen, held) = (Default::default(), Height::new(0), BTreeMap::new());
+        let (logs, seen, held) = (Default::default(), [Height::new(0); 2], BTreeMap::new());
         Self { number, signer, payer, payee, logs, seen, is_away: false, refuses: false, adopted: None, held }
     }
 
@@ -175,14 +175,14 @@ impl Node {
         again.sort();
         assert_eq!(records, again);
         // Views come anew.
-        self.seen = Height::new(0);
+        self.seen[role as usize] = Height::new(0);
     }
 
     /// The payer's log is gone.
     pub(crate) fn lose(&mut self) {
         self.logs[0] = Disk::default();
         self.payer = Payer::new(payer_config(), seed(self.number));
-        self.seen = Height::new(0);
+        self.seen[0] = Height::new(0);
     }
 
     pub(crate) fn snapshot(&self, role: Role) -> Vec<Vec<u8>> {

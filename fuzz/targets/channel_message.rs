@@ -1,0 +1,8 @@
+//! The libFuzzer shell of [`unchoke_fuzz::channel_message`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| unchoke_fuzz::channel_message(data));
+
+#[cfg(not(fuzzing))]
+fn main() {}
