@@ -123,7 +123,7 @@ pub(crate) fn execute(contract: &Contract, cx: &Context<'_>, draft: &mut Draft<'
 
 /// The owner's account, which has to be there.
 fn owner<'d>(draft: &'d mut Draft<'_>, address: &Address) -> Result<&'d mut Account, ContractError> {
-    draft.account_mut(*address).as_mut().ok_or_else(|| ContractError::NoAccount(*address))
+    draft.account_mut(*address).as_mut().ok_or(ContractError::NoAccount(*address))
 }
 
 /// The address in a field, or the contract's word for it that it is none.
