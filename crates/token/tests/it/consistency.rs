@@ -81,6 +81,8 @@ struct Run {
     receipts: BTreeMap<(ChannelId, Lane), Units>,
     /// Claims that were good once.
     old: Vec<(ChannelId, Vec<LaneClaim>)>,
+    /// A node that goes down when so many more messages were sent.
+    kill: Option<(usize, usize)>,
 }
 
 #[derive(Default)]
@@ -95,11 +97,12 @@ fn units(units: usize) -> Units {
 }
 
 impl Run {
-    fn new() -> Self {
+    /// Accounts without channels.
+    fn bare() -> Self {
         let nodes: Vec<_> = (0..NODES as u8).map(Node::new).collect();
         let signers: Vec<_> = nodes.iter().map(|it| it.signer.clone()).collect();
         let links = [(0, 1), (0, 2), (1, 2)].map(|pair| (pair, Link::default()));
-        let mut run = Self {
+        Self {
             chain: Chain::new(&signers),
             nodes,
             links: links.into(),
@@ -110,7 +113,12 @@ impl Run {
             named: BTreeMap::new(),
             receipts: BTreeMap::new(),
             old: Vec::new(),
-        };
+            kill: None,
+        }
+    }
+
+    fn new() -> Self {
+        let mut run = Self::bare();
         for (payer, payee) in [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)] {
             if payer < payee {
                 run.vault(payer, payee, 0, 200);
@@ -466,7 +474,18 @@ impl Run {
                 let Some((pair, link)) = found else { return };
                 let to = usize::from(pair.0 == node);
                 link.queues[to].push_back((role, bytes.clone()));
+                let pair = *pair;
                 self.note(node, session, &Message::decode(&bytes).unwrap());
+                if let Some((left, victim)) = &mut self.kill {
+                    *left = left.saturating_sub(1);
+                    if *left == 0 {
+                        let victim = *victim;
+                        self.kill = None;
+                        // What was sent has arrived.
+                        while self.deliver(pair, to) {}
+                        self.nodes[victim].logs.iter_mut().for_each(|disk| disk.store.crash());
+                    }
+                }
             }
             Deed::Submit(transaction) => {
                 if let unchoke_token::Contract::ChannelClaim(claim) = &transaction.transaction().contract {
@@ -556,6 +575,7 @@ impl Run {
     /// Does and delivers everything until nothing is left to do.
     fn work_and_sync(&mut self) {
         for _ in 0..1000 {
+            self.revive();
             self.work();
             self.nodes.iter_mut().flat_map(|it| &mut it.logs).for_each(node::Disk::sync);
             self.work();
@@ -572,16 +592,31 @@ impl Run {
         }
     }
 
+    /// Whatever is down starts again.
+    fn revive(&mut self) {
+        for node in 0..NODES {
+            let down: Vec<_> = [Role::Payer, Role::Payee]
+                .into_iter()
+                .filter(|it| self.nodes[node].logs[*it as usize].store.is_down())
+                .collect();
+            for role in &down {
+                let keep = self.nodes[node].logs[*role as usize].store.unsynced() / 2;
+                self.restart(node, *role, keep);
+            }
+            if !down.is_empty() {
+                self.links.keys().copied().collect::<Vec<_>>().into_iter().for_each(|pair| self.connect(pair));
+            }
+        }
+    }
+
     /// Everything works again.
     fn settle_all(&mut self) {
         for node in &mut self.nodes {
             (node.refuses, node.is_away) = (false, false);
-            for disk in &mut node.logs {
-                // A failure that was planned and has not come does not come.
-                while disk.store.sync().is_err() {}
-                disk.store.fail_after(u64::MAX, Failure::Once);
-            }
+            // A failure that was planned and has not come does not come.
+            node.logs.iter_mut().for_each(|disk| disk.store.fail_after(u64::MAX, Failure::Once));
         }
+        self.revive();
         for payer in 0..NODES {
             for payee in (0..NODES).filter(|it| *it != payer) {
                 self.vault(payer, payee, 0, 20_000);
@@ -696,8 +731,88 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::run;
+    use super::*;
     use unchoke_core::Seed;
+
+    /// The life of two channels of node 1 with node 0. What does not work because somebody has just come back is tried again.
+    fn lives(run: &mut Run) {
+        let lane = Lane::new(0);
+        let again = |run: &mut Run, what: &dyn Fn(&mut Run, ChannelId)| {
+            for _ in 0..2 {
+                let live = run.chain.channels.keys().copied().find(|id| run.nodes[1].payer.phase(id).is_some());
+                live.into_iter().for_each(|id| what(run, id));
+                run.work_and_sync();
+            }
+        };
+        for is_mutual in [true, false] {
+            run.open(1, 0, 150);
+            run.work_and_sync();
+            run.blocks(DEPTH + 1);
+            run.connect((0, 1));
+            run.work_and_sync();
+            for base in [4, 2] {
+                again(run, &|run, id| drop(run.nodes[1].payer.arm(id, lane, units(base), units(1))));
+                for ticks in [1, 4, 3] {
+                    again(run, &|run, id| drop(run.nodes[1].payer.pay(id, lane, ticks)));
+                }
+            }
+            again(run, &|run, id| {
+                if is_mutual {
+                    let until = run.chain.height().saturating_add(4);
+                    let _ = run.nodes[0].payee.propose_close(id, until);
+                } else if run.nodes[1].payer.phase(&id) == Some(PayerPhase::Open) {
+                    let close = ChannelClose { owner_address: run.owner(1), channel: id.as_bytes().to_vec() };
+                    let close = run.chain.sign(1, close);
+                    let _ = run.nodes[1].payer.close(close);
+                }
+            });
+            for _ in 0..DISPUTE + 4 {
+                run.blocks(1);
+                run.work_and_sync();
+                run.check();
+            }
+            let live: Vec<_> = run.chain.channels.keys().copied().collect();
+            for id in live {
+                let finish = ChannelFinish { owner_address: run.owner(0), channel: id.as_bytes().to_vec() };
+                run.hand_in(0, finish);
+            }
+            run.blocks(DEPTH + 1);
+            run.work_and_sync();
+        }
+        run.settle_all();
+    }
+
+    #[test]
+    fn a_crash_at_any_write_or_sync_costs_nobody_anything() {
+        let mut kills = 0;
+        for (node, role) in [(0, Role::Payee), (1, Role::Payer)] {
+            for after in 0.. {
+                let mut run = Run::bare();
+                run.nodes[node].logs[role as usize].store.fail_after(after, Failure::Crash);
+                lives(&mut run);
+                if run.nodes[node].restarts == 0 {
+                    break;
+                }
+                kills += 1;
+            }
+        }
+        assert!(kills > 100, "{kills} kills");
+    }
+
+    #[test]
+    fn a_crash_at_any_message_costs_nobody_anything() {
+        for victim in [0, 1] {
+            for after in 1.. {
+                let mut run = Run::bare();
+                run.kill = Some((after, victim));
+                lives(&mut run);
+                if run.kill.is_some() {
+                    assert!(after > 30, "{after} messages");
+                    break;
+                }
+            }
+        }
+    }
 
     #[test]
     fn whatever_goes_wrong_nobody_loses_and_all_can_go_on() {
