@@ -104,8 +104,6 @@ fn what_a_vault_could_not_pay_is_asked_for_when_it_has_more_even_after_the_end()
     assert_eq!(pay_until(&mut pair, id, 1, Height::new(0)), []);
     // Less is to be had now than is held; the claim is a debt.
     see(&mut pair, 0);
-    pair.payee.claim(id);
-    pair.run();
     assert_eq!(pair.world.ledger.channel(&id).unwrap().unpaid(), units(15));
     let release =
         ChannelRelease { owner_address: pair.world.bytes(1), channel: id.as_bytes().to_vec(), claims: Vec::new() };
