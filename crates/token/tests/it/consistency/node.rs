@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) seen: [Height; 2],
     pub(crate) is_away: bool,
     pub(crate) refuses: bool,
+    /// How often it has started again.
+    pub(crate) restarts: usize,
     /// The last height at which it took over channels without a log.
     pub(crate) adopted: Option<Height>,
     /// What the payee held when it was looked at last.
@@ -55,7 +57,19 @@ impl Node {
         let payer = Payer::new(payer_config(), seed(number));
         let payee = Payee::new(payee_config(), signer.address(), Arc::new(schemes()), seed(number).rng());
         let (logs, seen, held) = (Default::default(), [Height::new(0); 2], BTreeMap::new());
-        Self { number, signer, payer, payee, logs, seen, is_away: false, refuses: false, adopted: None, held }
+        Self {
+            number,
+            signer,
+            payer,
+            payee,
+            logs,
+            seen,
+            is_away: false,
+            refuses: false,
+            restarts: 0,
+            adopted: None,
+            held,
+        }
     }
 
     /// Takes what a machine asks for, and does of it what can be done inside. The next thing that goes outside, if there is one.
@@ -141,6 +155,7 @@ impl Node {
 
     /// Starts again with what is on disk: what was synced, and so many bytes of the rest.
     pub(crate) fn restart(&mut self, role: Role, keep: usize) {
+        self.restarts += 1;
         let disk = &mut self.logs[role as usize];
         disk.store.crash();
         disk.store.restart(keep);
