@@ -60,7 +60,11 @@ fn vouchers(criterion: &mut Criterion) {
         bencher.iter(|| all.iter().all(strict));
     });
     group.bench_function("256 signed", |bencher| {
-        bencher.iter(|| keys.iter().zip(&all).map(|(key, (_, voucher, _))| key.sign(black_box(voucher))).count());
+        bencher.iter(|| {
+            keys.iter().zip(&all).for_each(|(key, (_, voucher, _))| {
+                black_box(key.sign(black_box(voucher)));
+            })
+        });
     });
     group.finish();
 }

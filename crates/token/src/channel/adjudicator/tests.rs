@@ -1,5 +1,7 @@
 //! The adjudicator beside a plain model, and what went wrong elsewhere.
 
+#![allow(clippy::type_complexity, reason = "lists of what is wrong")]
+
 use super::*;
 use crate::contract::LaneClaim;
 use crate::ids::Seq;

@@ -1,6 +1,8 @@
 //! Contracts on a state by hand: each refusal has its words and changes nothing, each success its effect, and of every asset there stays what
 //! there was.
 
+#![allow(clippy::type_complexity, reason = "lists of what is wrong, each with its words")]
+
 use super::*;
 use crate::contract::{AccountCreate, AssetIssue, FrozenSupply, Transfer};
 use crate::ledger::state::State;

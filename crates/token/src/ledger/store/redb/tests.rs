@@ -23,9 +23,8 @@ fn signer(number: u8) -> KeySigner {
 }
 
 fn open(store: RedbLedgerStore) -> Result<EmbeddedLedger, OpenError> {
-    let mut genesis = Genesis::default();
-    genesis.time = Timestamp::new(START);
-    genesis.balances = vec![(signer(1).address(), Units::new(SUPPLY).unwrap())];
+    let balances = vec![(signer(1).address(), Units::new(SUPPLY).unwrap())];
+    let genesis = Genesis { time: Timestamp::new(START), balances, ..Genesis::default() };
     EmbeddedLedger::open(&genesis, ChainParams::embedded(), Schemes::default(), Box::new(signer(0)), Box::new(store))
 }
 
@@ -166,10 +165,10 @@ enum Change {
 
 #[derive(Clone, Copy, Debug)]
 enum Crash {
-    LosesAll,
-    LosesNothing,
+    All,
+    Nothing,
     /// Of each change a coin decides.
-    LosesSome(u8),
+    Coin(u8),
 }
 
 impl Disk {
@@ -190,9 +189,9 @@ impl Disk {
         let mut found = inner.synced.clone();
         for change in &inner.unsynced {
             let stays = match crash {
-                Crash::LosesAll => false,
-                Crash::LosesNothing => true,
-                Crash::LosesSome(seed) => rng.get_or_insert_with(|| Seed::new([seed; 32]).rng()).below(2) == 0,
+                Crash::All => false,
+                Crash::Nothing => true,
+                Crash::Coin(seed) => rng.get_or_insert_with(|| Seed::new([seed; 32]).rng()).below(2) == 0,
             };
             if stays {
                 change.apply(&mut found);
@@ -297,7 +296,7 @@ fn after_a_crash_at_any_operation_every_sealed_block_is_there_and_no_part_of_ano
         let disk = Disk::new((first, usize::MAX));
         let sealed = run(&disk);
         assert_eq!(sealed[..], expected[..sealed.len()]);
-        for crash in [Crash::LosesAll, Crash::LosesNothing, Crash::LosesSome(1), Crash::LosesSome(2)] {
+        for crash in [Crash::All, Crash::Nothing, Crash::Coin(1), Crash::Coin(2)] {
             let found = disk.after(crash);
             let opened = found.store().map_err(OpenError::from).and_then(open);
             // Before the first block is sealed there is nothing to lose: the file may as well be deleted.
@@ -347,7 +346,7 @@ fn a_seal_that_failed_is_tried_again_once_the_disk_works() {
                 assert_eq!(sealed, Some(expected[number as usize]), "{first} {count}");
             }
             drop(ledger);
-            let mut ledger = open(disk.after(Crash::LosesAll).store().unwrap()).unwrap();
+            let mut ledger = open(disk.after(Crash::All).store().unwrap()).unwrap();
             assert_eq!(ledger.head_id(), expected[3]);
             assert!(matches!(apply(&mut ledger, 3), Err(TxError::Duplicate(_))));
             check_supply(&ledger);
