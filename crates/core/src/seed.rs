@@ -17,7 +17,7 @@ impl Seed {
     /// The generator that this seed stands for. It is a cryptographic one: ids, tokens and transaction numbers may come from it.
     #[must_use]
     pub fn rng(&self) -> Rng {
-        Rng(rand::rngs::StdRng::from_seed(self.0))
+        Rng { seed: self.clone(), pool: [0; POOL], used: POOL }
     }
 
     /// A seed for one part of a program; seeds under different labels tell nothing about one another.
@@ -36,22 +36,48 @@ impl fmt::Debug for Seed {
 }
 
 /// A seeded random number generator.
-pub struct Rng(rand::rngs::StdRng);
+///
+/// It is small, since every node of a simulated network has one: the generator behind it is built anew for each few numbers, from a seed
+/// that it draws along with them. Whoever sees its memory learns nothing of what it gave before these few.
+pub struct Rng {
+    seed: Seed,
+    /// Random bytes, of which the first ones are used up.
+    pool: [u8; POOL],
+    used: usize,
+}
+
+/// Random bytes that are drawn at a time.
+const POOL: usize = 32;
 
 impl Rng {
     /// 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
+        u32::from_le_bytes(self.take())
     }
 
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
+        u64::from_le_bytes(self.take())
     }
 
     /// Fills the slice with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
+        let mut source = rand::rngs::StdRng::from_seed(self.seed.0);
+        source.fill_bytes(&mut self.seed.0);
+        source.fill_bytes(bytes);
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let left = self.pool.get(self.used..).and_then(|left| left.first_chunk()).copied();
+        if let Some(bytes) = left {
+            self.used = self.used.saturating_add(N);
+            return bytes;
+        }
+        let mut pool = [0; POOL];
+        self.fill(&mut pool);
+        self.pool = pool;
+        self.used = N;
+        self.pool.first_chunk().copied().unwrap_or([0; N])
     }
 
     /// A number below `bound`, each as likely as any other to within 2⁻³² or better; 0 if `bound` is 0.

@@ -5,6 +5,7 @@
 use crate::endpoint::{Endpoint, V4, V6};
 use crate::id::Id;
 use crate::lookup::Lookup;
+use crate::roots::Roots;
 use crate::table::Table;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -28,6 +29,7 @@ pub(crate) trait Family: Endpoint {
     fn table(tables: &Tables) -> &Table<Self>;
     fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
     fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>>;
+    fn roots(roots: &Roots) -> &[Self];
 }
 
 impl Family for V4 {
@@ -42,6 +44,10 @@ impl Family for V4 {
     fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>> {
         &mut lookups.v4
     }
+
+    fn roots(roots: &Roots) -> &[Self] {
+        &roots.v4
+    }
 }
 
 impl Family for V6 {
@@ -55,6 +61,10 @@ impl Family for V6 {
 
     fn lookup(lookups: &mut Lookups) -> &mut Option<Lookup<Self>> {
         &mut lookups.v6
+    }
+
+    fn roots(roots: &Roots) -> &[Self] {
+        &roots.v6
     }
 }
 

@@ -11,14 +11,13 @@ pub struct Id([u8; 20]);
 
 /// How far two points are apart, by the exclusive or of their bits. The smaller, the nearer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Distance(u128, u32);
+pub struct Distance(u64, u64, u32);
 
 impl Distance {
     /// The part of the key space that is nearer, from 0 to 1.
     #[must_use]
     pub fn share(self) -> f64 {
-        let top = u64::try_from(self.0 >> 64).unwrap_or(u64::MAX);
-        top as f64 / 2_f64.powi(64)
+        self.0 as f64 / 2_f64.powi(64)
     }
 }
 
@@ -75,16 +74,36 @@ impl Id {
     /// How far another point is away.
     #[must_use]
     pub fn distance(self, other: Self) -> Distance {
-        let (Self([a @ .., a1, a2, a3, a4]), Self([b @ .., b1, b2, b3, b4])) = (self, other);
-        let low = u32::from_be_bytes([a1, a2, a3, a4]) ^ u32::from_be_bytes([b1, b2, b3, b4]);
-        Distance(u128::from_be_bytes(a) ^ u128::from_be_bytes(b), low)
+        let ((a, a_low), (b, b_low)) = (self.parts(), other.parts());
+        let high = a ^ b;
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+        Distance((high >> 64) as u64, high as u64, a_low ^ b_low)
     }
 
     /// How many bits two points have in common, from the first on.
     #[must_use]
     pub fn common_bits(self, other: Self) -> u32 {
-        let Distance(high, low) = self.distance(other);
-        if high == 0 { 128_u32.saturating_add(low.leading_zeros()) } else { high.leading_zeros() }
+        let Distance(high, middle, low) = self.distance(other);
+        match (high, middle) {
+            (0, 0) => 128_u32.saturating_add(low.leading_zeros()),
+            (0, _) => 64_u32.saturating_add(middle.leading_zeros()),
+            _ => high.leading_zeros(),
+        }
+    }
+
+    /// The point that is so far away from this one.
+    pub(crate) fn at(self, distance: Distance) -> Self {
+        let Distance(high, middle, low) = distance;
+        let mut bytes = self.0;
+        let parts = high.to_be_bytes().into_iter().chain(middle.to_be_bytes()).chain(low.to_be_bytes());
+        bytes.iter_mut().zip(parts).for_each(|(byte, part)| *byte ^= part);
+        Self(bytes)
+    }
+
+    /// The first 128 bits and the rest, as numbers.
+    const fn parts(self) -> (u128, u32) {
+        let Self([high @ .., a, b, c, d]) = self;
+        (u128::from_be_bytes(high), u32::from_be_bytes([a, b, c, d]))
     }
 }
 
@@ -137,13 +156,14 @@ mod tests {
             let xor = |one: [u8; 20], other: [u8; 20]| -> Vec<u8> { one.iter().zip(other).map(|(x, y)| x ^ y).collect() };
             let order = Id::new(a).distance(Id::new(b)).cmp(&Id::new(a).distance(Id::new(c)));
             prop_assert_eq!(order, xor(a, b).cmp(&xor(a, c)));
+            prop_assert_eq!(Id::new(a).at(Id::new(a).distance(Id::new(b))), Id::new(b));
         }
     }
 
     #[test]
     fn equal_points_have_all_bits_in_common() {
         let id = Id::new([7; 20]);
-        assert_eq!((id.common_bits(id), id.distance(id)), (160, Distance(0, 0)));
+        assert_eq!((id.common_bits(id), id.distance(id)), (160, Distance(0, 0, 0)));
         assert_eq!(id.random_beside(160, &mut Seed::new([1; 32]).rng()), id);
     }
 }

@@ -28,6 +28,7 @@ pub mod node;
 mod operation;
 mod outbox;
 mod queries;
+mod roots;
 mod rtt;
 mod searches;
 pub mod secure;

@@ -336,7 +336,7 @@ impl Node {
         self.health.bytes_out = self.health.bytes_out.saturating_add(sent as u64);
         if let Some(external) = message.external
             && external.is_ipv4() == from.is_ipv4()
-            && let Some(address) = self.external.of(from).vote(now, from, external)
+            && let Some(address) = self.external.vote(now, from, external)
         {
             self.handle_external(now, address);
         }
@@ -442,7 +442,7 @@ impl Node {
     /// Does what keeps the node in the network.
     fn handle_upkeep(&mut self, now: Instant) {
         if self.upkeep.wants_refresh(now)
-            && (!self.upkeep.roots().is_empty() || self.tables.v4.len().saturating_add(self.tables.v6.len()) > 0)
+            && (self.upkeep.roots().len() > 0 || self.tables.v4.len().saturating_add(self.tables.v6.len()) > 0)
         {
             self.refresh(now);
         }
@@ -562,14 +562,18 @@ impl Node {
 /// Our address in each family.
 #[derive(Debug, Default)]
 struct Externals {
-    v4: ExternalAddress,
-    v6: ExternalAddress,
+    v4: ExternalAddress<V4>,
+    v6: ExternalAddress<V6>,
 }
 
 impl Externals {
-    /// That of the family of an address.
-    fn of(&mut self, address: SocketAddr) -> &mut ExternalAddress {
-        if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    /// Counts a vote. Returns the address when it is a new one.
+    fn vote(&mut self, now: Instant, voter: SocketAddr, address: SocketAddr) -> Option<SocketAddr> {
+        match (V4::new(address), V6::new(address)) {
+            (Some(address), _) => self.v4.vote(now, voter, address),
+            (None, Some(address)) => self.v6.vote(now, voter, address),
+            (None, None) => None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::krpc::{ErrorCode, Reply};
 use crate::lookup::{Lookup, Source, Width};
 use crate::operation::{Kind, Only, Operation, Storing};
 use crate::queries::Queries;
+use crate::roots::Roots;
 use crate::secure::{is_contactable, is_secure};
 use crate::size::NetworkSize;
 use crate::table::K;
@@ -115,7 +116,7 @@ impl Searches {
         config: &Config,
         tables: &mut Tables,
         queries: &mut Queries,
-        roots: &[SocketAddr],
+        roots: &Roots,
     ) {
         loop {
             while self.under_way.len() < config.max_operations
@@ -300,7 +301,7 @@ fn width(config: &Config, closest: usize) -> Width {
 }
 
 /// Gives a search what the tables know.
-fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables, roots: &[SocketAddr]) {
+fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables, roots: &Roots) {
     let table = E::table(tables);
     let mut lookup = Lookup::new(table.own(), operation.target, width(config, config.closest));
     let mut known = 0_usize;
@@ -315,7 +316,7 @@ fn start<E: Family>(operation: &mut Operation, config: &Config, tables: &Tables,
         }
     }
     if known < K {
-        roots.iter().filter_map(|root| E::new(*root)).for_each(|root| lookup.add_root(root));
+        E::roots(roots).iter().for_each(|root| lookup.add_root(*root));
     }
     *E::lookup(&mut operation.lookups) = Some(lookup);
 }

@@ -95,7 +95,7 @@ const FRESH: u32 = 300;
 /// Seconds after which a spare gives way to another one.
 const SPARE_AGE: u32 = 600;
 /// By how many nodes the list grows.
-const GROWTH: usize = 16;
+const GROWTH: usize = 8;
 
 impl<E: Endpoint> Table<E> {
     pub(crate) fn new(own: Id, limits: Limits, start: Instant) -> Self {

@@ -1,6 +1,7 @@
 //! When a node does what keeps it in the network.
 
 use crate::config::Config;
+use crate::roots::{MAX_ROOTS, Roots};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use unchoke_core::Rng;
@@ -8,7 +9,7 @@ use unchoke_core::Rng;
 /// The timers of a node, and the addresses that it begins with.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    roots: Vec<SocketAddr>,
+    roots: Roots,
     probe_interval: Duration,
     refresh_interval: Duration,
     next_probe: Instant,
@@ -22,8 +23,6 @@ pub(crate) struct Upkeep {
     fills: u32,
 }
 
-/// Addresses that are kept to begin with.
-const MAX_ROOTS: usize = 64;
 /// With fewer nodes than this a node has lost the network.
 const ENOUGH: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -37,7 +36,7 @@ impl Upkeep {
         // Nodes that start together do not probe together.
         let spread = Duration::from_millis(rng.below(8000).into());
         Self {
-            roots: Vec::new(),
+            roots: Roots::default(),
             probe_interval: config.probe_interval,
             refresh_interval: config.refresh_interval,
             next_probe: later(now, config.probe_interval.saturating_add(spread)),
@@ -56,14 +55,10 @@ impl Upkeep {
     }
 
     pub(crate) fn add_roots(&mut self, roots: &[SocketAddr]) {
-        for root in roots {
-            if self.roots.len() < MAX_ROOTS && !self.roots.contains(root) {
-                self.roots.push(*root);
-            }
-        }
+        roots.iter().for_each(|root| self.roots.add(*root));
     }
 
-    pub(crate) fn roots(&self) -> &[SocketAddr] {
+    pub(crate) fn roots(&self) -> &Roots {
         &self.roots
     }
 

@@ -5,7 +5,7 @@ use crate::address_map::fingerprint;
 use crate::dice::nanos;
 use crate::sorted::Sorted;
 use std::hash::Hash;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// Names a NAT or firewall of a world.
@@ -60,7 +60,7 @@ impl NatConfig {
     }
 }
 
-/// The state of a NAT. Memory goes with the number of live mappings: 8 bytes for each address that may answer.
+/// The state of a NAT. Memory goes with what is live: 8 bytes for each address that may answer, 16 for each outer port.
 #[derive(Debug)]
 pub(crate) struct NatBox {
     kind: NatKind,
@@ -69,19 +69,20 @@ pub(crate) struct NatBox {
     timeout: u32,
     next_port: u16,
     /// Outer ports by the fingerprint of inner address and, if symmetric, remote address.
-    out: Sorted<u32, (u16, u32)>,
-    /// Inner addresses by outer port.
-    ports: Sorted<u16, Mapping>,
-    /// Until when a remote may send to an address of ours, by the fingerprint of both.
+    mappings: Sorted<u32, Mapping>,
+    /// Those that were set up by hand or by a port mapping protocol: everyone may send, for ever.
+    forwards: Sorted<u16, SocketAddr>,
+    /// Until when a remote may send to an address of ours, by the fingerprint of both. Symmetric ones need none: a mapping is for one remote.
     permits: Sorted<u32, u32>,
+    /// When it was last looked for what has expired.
+    tidied: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Mapping {
-    inner: SocketAddr,
+    port: u16,
+    inner: SocketAddrV4,
     expires: u32,
-    /// Set up by hand or by a port mapping protocol: everyone may send, for ever.
-    is_forwarded: bool,
 }
 
 impl NatBox {
@@ -91,9 +92,10 @@ impl NatBox {
             public: config.public,
             timeout: ticks(nanos(config.timeout)),
             next_port: FIRST_PORT,
-            out: Sorted::new(),
-            ports: Sorted::new(),
+            mappings: Sorted::new(),
+            forwards: Sorted::new(),
             permits: Sorted::new(),
+            tidied: 0,
         }
     }
 
@@ -110,41 +112,38 @@ impl NatBox {
     pub(crate) fn handle_outbound(&mut self, now: u64, inner: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
         let now = ticks(now);
         let expires = now.saturating_add(self.timeout);
-        let Some(public) = self.translates(&inner) else {
-            self.permit(now, permit_key(inner, to, NatKind::Firewall), expires);
+        self.tidy(now);
+        let (Some(public), SocketAddr::V4(own)) = (self.translates(&inner), inner) else {
+            self.permit(permit_key(inner, to, NatKind::Firewall), expires);
             return Some(inner);
         };
         let symmetric = self.kind == NatKind::Symmetric;
-        let forwarded = self.out.get(short(&(inner, None::<SocketAddr>))).filter(|(_, expires)| *expires == FOREVER);
-        let key = short(&(inner, Some(to).filter(|_| symmetric)));
-        let known = forwarded.or_else(|| self.out.get(key).filter(|(_, expires)| *expires >= now)).copied();
-        let port = match known {
-            Some((port, FOREVER)) => port,
-            known => {
-                let port = known.map_or_else(|| self.free_port(now, inner, symmetric), |(port, _)| Some(port))?;
-                self.out.tidy(|(_, expires)| *expires >= now);
-                self.ports.tidy(|it| it.expires >= now);
-                self.out.insert(key, (port, expires));
-                self.ports.insert(port, Mapping { inner, expires, is_forwarded: false });
+        let port = match self.forwards.find_value(|forwarded| *forwarded == inner) {
+            Some((port, _)) => port,
+            None => {
+                let key = mapping_key(inner, to, symmetric);
+                let known = self.mappings.get(key).filter(|it| it.expires >= now).map(|it| it.port);
+                let port = known.or_else(|| self.free_port(now, own, symmetric))?;
+                self.mappings.insert(key, Mapping { port, inner: own, expires });
                 port
             }
         };
         let outer = SocketAddr::new(public, port);
-        if self.kind != NatKind::FullCone {
-            self.permit(now, permit_key(outer, to, self.kind), expires);
+        if self.kind != NatKind::FullCone && !symmetric {
+            self.permit(permit_key(outer, to, self.kind), expires);
         }
         Some(outer)
     }
 
     /// The inner address that owns an outer port, whether or not it would get anything now.
     pub(crate) fn owner(&self, port: u16) -> Option<SocketAddr> {
-        self.ports.get(port).map(|it| it.inner)
+        self.forwards.get(port).copied().or_else(|| self.mapping(port).map(|it| it.inner.into()))
     }
 
     /// The inner address that an outer one is forwarded to.
     pub(crate) fn forwarded(&self, to: SocketAddr) -> Option<SocketAddr> {
-        let mapping = self.ports.get(to.port()).filter(|it| it.is_forwarded)?;
-        Some(mapping.inner).filter(|inner| Some(to.ip()) == self.public || *inner == to)
+        let inner = *self.forwards.get(to.port())?;
+        Some(inner).filter(|inner| Some(to.ip()) == self.public || *inner == to)
     }
 
     /// Where a datagram from outside goes; `None` if it is blocked.
@@ -154,33 +153,61 @@ impl NatBox {
         if Some(to.ip()) != self.public || self.kind == NatKind::Firewall {
             return Some(to).filter(|_| allows(NatKind::Firewall) || self.forwarded(to).is_some());
         }
-        let mapping = self.ports.get(to.port()).filter(|it| it.expires >= now)?;
-        let passes = mapping.is_forwarded || self.kind == NatKind::FullCone || allows(self.kind);
-        Some(mapping.inner).filter(|_| passes)
+        if let Some(inner) = self.forwards.get(to.port()) {
+            return Some(*inner);
+        }
+        let is_open = |it: &Mapping| it.port == to.port() && it.expires >= now;
+        let (key, mapping) = self.mappings.find_value(is_open)?;
+        let inner = mapping.inner.into();
+        let passes = match self.kind {
+            NatKind::FullCone => true,
+            NatKind::Symmetric => key == mapping_key(inner, from, true),
+            kind => allows(kind),
+        };
+        Some(inner).filter(|_| passes)
+    }
+
+    fn mapping(&self, port: u16) -> Option<&Mapping> {
+        self.mappings.find_value(|it| it.port == port).map(|(_, mapping)| mapping)
     }
 
     /// Lets everyone reach an inner address through an outer port, for ever.
     pub(crate) fn forward(&mut self, port: u16, inner: SocketAddr) {
-        self.out.insert(short(&(inner, None::<SocketAddr>)), (port, FOREVER));
-        self.ports.insert(port, Mapping { inner, expires: FOREVER, is_forwarded: true });
+        self.forwards.insert(port, inner);
     }
 
     /// Forgets all mappings, as a restart does, forwarded ports too.
     pub(crate) fn reset(&mut self) {
-        self.out.clear();
-        self.ports.clear();
+        self.mappings.clear();
+        self.forwards.clear();
         self.permits.clear();
     }
 
-    fn permit(&mut self, now: u32, key: u32, expires: u32) {
-        self.permits.tidy(|expires| *expires >= now);
+    fn permit(&mut self, key: u32, expires: u32) {
         self.permits.insert(key, expires);
     }
 
+    /// Forgets what has expired, when there is no room left and from time to time.
+    fn tidy(&mut self, now: u32) {
+        let is_time = now.saturating_sub(self.tidied) > self.timeout;
+        if is_time || self.permits.is_full() {
+            self.permits.tidy(|expires| *expires >= now);
+        }
+        if is_time || self.mappings.is_full() {
+            self.mappings.tidy(|it| it.expires >= now);
+        }
+        if is_time {
+            self.tidied = now;
+        }
+    }
+
     /// Cones keep the inner port where it is free; symmetric ones give the next.
-    fn free_port(&mut self, now: u32, inner: SocketAddr, symmetric: bool) -> Option<u16> {
-        let is_free =
-            |port: u16| self.ports.get(port).is_none_or(|it| it.expires < now || it.inner == inner && !symmetric);
+    fn free_port(&mut self, now: u32, inner: SocketAddrV4, symmetric: bool) -> Option<u16> {
+        let is_free = |port: u16| {
+            let is_ours = |other: SocketAddr| other == SocketAddr::V4(inner) && !symmetric;
+            self.forwards.get(port).is_none_or(|other| is_ours(*other))
+                && self.mapping(port).is_none_or(|it| it.expires < now || is_ours(it.inner.into()))
+        };
         if !symmetric && is_free(inner.port()) {
             return Some(inner.port());
         }
@@ -195,6 +222,11 @@ impl NatBox {
         }
         None
     }
+}
+
+/// What a kind has an outer port for: an inner address, or one and a remote.
+fn mapping_key(inner: SocketAddr, remote: SocketAddr, symmetric: bool) -> u32 {
+    short(&(inner, Some(remote).filter(|_| symmetric)))
 }
 
 /// Whom a kind lets answer: a host, or one port of it.
@@ -217,8 +249,6 @@ fn short(value: &impl Hash) -> u32 {
     fingerprint(value) as u32
 }
 
-/// When a mapping expires that stays.
-const FOREVER: u32 = u32::MAX;
 const FIRST_PORT: u16 = 1024;
 
 #[cfg(test)]

@@ -15,21 +15,36 @@ impl<K: Ord + Copy, V> Sorted<K, V> {
         self.find(key).ok().map(|at| &self.0[at].1)
     }
 
+    /// Grows by half if there is no room.
     pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.find(key) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (key, value)),
+            Err(at) => {
+                if self.is_full() {
+                    self.0.reserve_exact((self.0.len() / 2).max(LEAST));
+                }
+                self.0.insert(at, (key, value));
+            }
         }
     }
 
-    /// Forgets what is no longer wanted, each time when half as much again has come, and lets go of the memory.
+    /// Whether the next entry takes more memory.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() == self.0.capacity()
+    }
+
+    /// Forgets what is no longer wanted, and lets go of memory that is not needed soon.
     pub(crate) fn tidy(&mut self, wanted: impl Fn(&V) -> bool) {
-        if self.0.len() == self.0.capacity() {
-            self.0.retain(|(_, value)| wanted(value));
-            let room = (self.0.len() / 2).max(LEAST);
+        self.0.retain(|(_, value)| wanted(value));
+        let room = self.0.len() / 2;
+        if self.0.capacity() > self.0.len() + 2 * room.max(LEAST) {
             self.0.shrink_to(self.0.len() + room);
-            self.0.reserve_exact(room);
         }
+    }
+
+    /// The first entry of which this holds.
+    pub(crate) fn find_value(&self, is_it: impl Fn(&V) -> bool) -> Option<(K, &V)> {
+        self.0.iter().find(|(_, value)| is_it(value)).map(|(key, value)| (*key, value))
     }
 
     pub(crate) fn clear(&mut self) {

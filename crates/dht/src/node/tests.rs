@@ -227,8 +227,8 @@ fn items_are_stored_and_found_and_newer_ones_win() {
     for (seq, cas, code) in table {
         let item = Item::sign(&key, b"salt", seq, b"i9e").unwrap();
         let now = net.now;
-        let op = net.nodes[4].put(now, item, cas);
-        assert_eq!(net.finish(4, op).0, Outcome::Refused(code));
+        let op = net.nodes[2].put(now, item, cas);
+        assert_eq!(net.finish(2, op).0, Outcome::Refused(code));
     }
 }
 
@@ -503,7 +503,7 @@ fn read_only_nodes_ask_and_are_told_to_nobody() {
     let now = net.now;
     net.nodes[quiet].bootstrap(now, &[v4(0)]);
     net.run(Duration::from_secs(300));
-    assert!(net.nodes[quiet].health().nodes_v4 >= 15);
+    assert!(net.nodes[quiet].health().nodes_v4 >= 10);
     assert!(net.nodes[..30].iter().all(|node| node.nodes().iter().all(|(_, address)| *address != v4(99))));
     let (_, answers) = ask(&mut net, quiet, v4(1), Method::Ping);
     assert!(answers.is_empty());

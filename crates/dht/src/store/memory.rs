@@ -51,26 +51,26 @@ pub struct MemoryStore {
     own: Id,
     limits: StoreLimits,
     /// By their distance from `own`.
-    pub(super) torrents: BTreeMap<Distance, Torrent>,
+    torrents: BTreeMap<Distance, Torrent>,
     pub(super) items: BTreeMap<Distance, Stored>,
     /// Peers of all torrents.
     peers: usize,
-    /// Torrents and items by who brought them first.
-    sources: BTreeMap<IpAddr, usize>,
+    /// How many torrents and items each neighbourhood has brought first.
+    sources: BTreeMap<u64, u32>,
     sample: Vec<Id>,
     sampled: Option<Instant>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Torrent {
-    pub(super) info_hash: Id,
     pub(super) source: IpAddr,
     pub(super) peers: Vec<Peer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+    pub(super) ip: IpAddr,
+    pub(super) port: u16,
     pub(super) seed: bool,
     pub(super) announced: Instant,
 }
@@ -84,6 +84,8 @@ pub(super) struct Stored {
 
 /// Info-hashes of a sample, of which some ask for fewer.
 const SAMPLE: usize = 20;
+/// A torrent with fewer peers has no room for more.
+const FEW: usize = 8;
 /// Ports of one address among the peers of a torrent.
 const MAX_PORTS: usize = 4;
 
@@ -107,7 +109,7 @@ impl MemoryStore {
     fn may_bring(&self, source: IpAddr) -> bool {
         let all = self.limits.torrents.saturating_add(self.limits.items);
         let share = all.checked_div(self.limits.share).unwrap_or(all).max(4);
-        self.sources.get(&neighbourhood(source)).is_none_or(|brought| *brought < share)
+        self.sources.get(&neighbourhood(source)).is_none_or(|brought| (*brought as usize) < share)
     }
 
     fn brought(&mut self, source: IpAddr) {
@@ -143,8 +145,8 @@ impl MemoryStore {
 
     /// Takes in a torrent of an earlier run, as far as the limits allow.
     #[cfg(feature = "redb")]
-    pub(super) fn restore_torrent(&mut self, mut torrent: Torrent) {
-        let distance = self.own.distance(torrent.info_hash);
+    pub(super) fn restore_torrent(&mut self, info_hash: Id, mut torrent: Torrent) {
+        let distance = self.own.distance(info_hash);
         torrent.peers.sort_unstable_by_key(|peer| std::cmp::Reverse(peer.announced));
         torrent.peers.truncate(self.limits.peers);
         if torrent.peers.is_empty() || !self.may_bring(torrent.source) || self.make_room(distance).is_err() {
@@ -156,6 +158,12 @@ impl MemoryStore {
         while self.peers > self.limits.all_peers.max(1) {
             self.drop_peer();
         }
+    }
+
+    /// All torrents.
+    #[cfg(feature = "redb")]
+    pub(super) fn torrents(&self) -> impl Iterator<Item = (Id, &Torrent)> {
+        self.torrents.iter().map(|(distance, torrent)| (self.own.at(*distance), torrent))
     }
 
     /// Takes in an item of an earlier run, if the limits allow.
@@ -201,16 +209,16 @@ impl RecordStore for MemoryStore {
             }
             self.make_room(distance)?;
             self.brought(source);
-            self.torrents.insert(distance, Torrent { info_hash, source, peers: Vec::with_capacity(1) });
+            self.torrents.insert(distance, Torrent { source, peers: Vec::with_capacity(1) });
         }
         let limit = self.limits.peers;
         let Some(torrent) = self.torrents.get_mut(&distance) else { return Err(NoRoom) };
-        let peer = Peer { address: peer, seed, announced: now };
-        let same_host = torrent.peers.iter().filter(|known| known.address.ip() == source).count();
-        let place = if let Some(known) = torrent.peers.iter_mut().find(|known| known.address == peer.address) {
+        let peer = Peer { ip: source, port: peer.port(), seed, announced: now };
+        let same_host = torrent.peers.iter().filter(|known| known.ip == source).count();
+        let place = if let Some(known) = torrent.peers.iter_mut().find(|known| known.address() == peer.address()) {
             Some(known)
         } else if same_host >= MAX_PORTS {
-            torrent.peers.iter_mut().filter(|known| known.address.ip() == source).min_by_key(|known| known.announced)
+            torrent.peers.iter_mut().filter(|known| known.ip == source).min_by_key(|known| known.announced)
         } else if torrent.peers.len() >= limit {
             torrent.peers.iter_mut().min_by_key(|known| known.announced)
         } else {
@@ -222,6 +230,8 @@ impl RecordStore for MemoryStore {
             None => {
                 self.make_room_for_peer();
                 if let Some(torrent) = self.torrents.get_mut(&distance) {
+                    // Most torrents have few peers.
+                    torrent.peers.reserve_exact(if torrent.peers.len() < FEW { 1 } else { 0 });
                     torrent.peers.push(peer);
                     self.peers = self.peers.saturating_add(1);
                 }
@@ -235,19 +245,19 @@ impl RecordStore for MemoryStore {
         let Some(torrent) = self.torrents.get(&self.own.distance(info_hash)) else { return };
         let start = out.len();
         let fits = |peer: &&Peer| {
-            peer.address.is_ipv6() == wanted.v6
+            peer.ip.is_ipv6() == wanted.v6
                 && !(wanted.no_seed && peer.seed)
                 && now.saturating_duration_since(peer.announced) < lifetime
         };
         // Each is as likely as any other to be among those that are told.
         for (number, peer) in torrent.peers.iter().filter(fits).enumerate() {
             if number < wanted.count {
-                out.push(peer.address);
+                out.push(peer.address());
                 continue;
             }
             let at = rng.below(u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1)) as usize;
             if let Some(place) = out.get_mut(start..).and_then(|chosen| chosen.get_mut(at)) {
-                *place = peer.address;
+                *place = peer.address();
             }
         }
     }
@@ -258,7 +268,7 @@ impl RecordStore for MemoryStore {
         for peer in &torrent.peers {
             if now.saturating_duration_since(peer.announced) < self.limits.peer_lifetime {
                 let filter = if peer.seed { &mut scrape.seeds } else { &mut scrape.downloaders };
-                filter.insert(peer.address.ip());
+                filter.insert(peer.ip);
             }
         }
         scrape
@@ -301,14 +311,15 @@ impl RecordStore for MemoryStore {
         if is_due {
             self.sampled = Some(now);
             self.sample.clear();
-            for (number, torrent) in self.torrents.values().enumerate() {
+            for (number, distance) in self.torrents.keys().enumerate() {
+                let info_hash = self.own.at(*distance);
                 if number < SAMPLE {
-                    self.sample.push(torrent.info_hash);
+                    self.sample.push(info_hash);
                     continue;
                 }
                 let at = rng.below(u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1)) as usize;
                 if let Some(place) = self.sample.get_mut(at) {
-                    *place = torrent.info_hash;
+                    *place = info_hash;
                 }
             }
         }
@@ -342,9 +353,9 @@ impl RecordStore for MemoryStore {
 
     fn handle_id(&mut self, own: Id) {
         if own != self.own {
-            self.own = own;
-            let torrents = std::mem::take(&mut self.torrents).into_values();
-            self.torrents = torrents.map(|it| (own.distance(it.info_hash), it)).collect();
+            let before = std::mem::replace(&mut self.own, own);
+            let torrents = std::mem::take(&mut self.torrents).into_iter();
+            self.torrents = torrents.map(|(at, torrent)| (own.distance(before.at(at)), torrent)).collect();
             let items = std::mem::take(&mut self.items).into_values();
             self.items = items.map(|it| (own.distance(it.item.target()), it)).collect();
         }
@@ -355,14 +366,17 @@ impl RecordStore for MemoryStore {
     }
 }
 
-/// Whoever has one address of IPv6 has a whole network of them.
-fn neighbourhood(ip: IpAddr) -> IpAddr {
+impl Peer {
+    const fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+}
+
+/// Whoever has one address of IPv6 has a whole network of them. No network of IPv6 that is in use looks like an address of IPv4 here.
+fn neighbourhood(ip: IpAddr) -> u64 {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => u64::try_from(u128::from(ip) >> 64).unwrap_or(u64::MAX),
     }
 }
 

@@ -186,9 +186,9 @@ impl RedbStore {
             let (key, row) = entry?;
             let key = Id::new(key.value());
             let damaged = Failure(RedbError::Row { table: "torrents", key });
-            let torrent = read_torrent(key, row.value(), self.epoch).ok_or(damaged)?;
+            let torrent = read_torrent(row.value(), self.epoch).ok_or(damaged)?;
             self.written_torrents.insert(key, torrent.peers.len());
-            self.memory.restore_torrent(torrent);
+            self.memory.restore_torrent(key, torrent);
         }
         for entry in read.open_table(ITEMS)?.iter()? {
             let (key, row) = entry?;
@@ -204,7 +204,7 @@ impl RedbStore {
 
     /// Brings the file to what is in memory, in one transaction. Returns whether there was anything to do.
     fn write(&mut self) -> Result<bool, Failure> {
-        let torrents: BTreeMap<Id, _> = self.memory.torrents.values().map(|it| (it.info_hash, it)).collect();
+        let torrents: BTreeMap<Id, _> = self.memory.torrents().collect();
         let items: BTreeMap<Id, _> = self.memory.items.values().map(|it| (it.item.target(), it)).collect();
         let gone_torrents: Vec<Id> =
             self.written_torrents.keys().filter(|id| !torrents.contains_key(id)).copied().collect();
@@ -260,7 +260,7 @@ impl RedbStore {
         self.fresh_items.extend(item);
         // What was announced and is gone again need not be remembered, however long no commit succeeds.
         if self.fresh_torrents.len() > self.limits.torrents.saturating_mul(2) {
-            let there: BTreeSet<Id> = self.memory.torrents.values().map(|it| it.info_hash).collect();
+            let there: BTreeSet<Id> = self.memory.torrents().map(|(info_hash, _)| info_hash).collect();
             self.fresh_torrents.retain(|id| there.contains(id));
         }
         if self.fresh_items.len() > self.limits.items.saturating_mul(2) {

@@ -4,7 +4,7 @@ use super::memory::{Peer, Stored, Torrent};
 use crate::id::Id;
 use crate::item::Item;
 use crate::krpc::{Put, Signed};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Translates between a clock that ends with the process and one that does not.
@@ -42,25 +42,25 @@ pub(super) fn write_torrent(torrent: &Torrent, epoch: Epoch) -> Vec<u8> {
     let mut row = Vec::with_capacity(torrent.peers.len().saturating_mul(16).saturating_add(17));
     write_ip(torrent.source, 0, &mut row);
     for peer in &torrent.peers {
-        write_ip(peer.address.ip(), if peer.seed { IS_SEED } else { 0 }, &mut row);
-        row.extend_from_slice(&peer.address.port().to_be_bytes());
+        write_ip(peer.ip, if peer.seed { IS_SEED } else { 0 }, &mut row);
+        row.extend_from_slice(&peer.port.to_be_bytes());
         row.extend_from_slice(&epoch.unix(peer.announced).to_be_bytes());
     }
     row
 }
 
 /// Reads what [`write_torrent`] has written.
-pub(super) fn read_torrent(info_hash: Id, row: &[u8], epoch: Epoch) -> Option<Torrent> {
+pub(super) fn read_torrent(row: &[u8], epoch: Epoch) -> Option<Torrent> {
     let mut row = Reader(row);
     let (source, _) = row.ip()?;
     let mut peers = Vec::new();
     while !row.0.is_empty() {
         let (ip, flags) = row.ip()?;
-        let address = SocketAddr::new(ip, u16::from_be_bytes(*row.take()?));
+        let port = u16::from_be_bytes(*row.take()?);
         let announced = epoch.instant(u64::from_be_bytes(*row.take()?));
-        peers.push(Peer { address, seed: flags & IS_SEED != 0, announced });
+        peers.push(Peer { ip, port, seed: flags & IS_SEED != 0, announced });
     }
-    Some(Torrent { info_hash, source, peers })
+    Some(Torrent { source, peers })
 }
 
 /// The row of an item: when and by whom it was put, what makes it a mutable one, and the value.
@@ -146,12 +146,12 @@ mod tests {
     fn torrents_and_items_read_back_and_are_as_old_in_the_next_run() {
         let epoch = epoch();
         let [young, old] = [10, 3000].map(|age| epoch.at - Duration::from_secs(age));
-        let peer = |address: &str, seed, announced| Peer { address: address.parse().unwrap(), seed, announced };
-        let peers = vec![peer("20.1.1.1:6881", true, young), peer("[2600::1]:1", false, old)];
-        let torrent = Torrent { info_hash: Id::new([1; 20]), source: [20, 1, 1, 1].into(), peers };
-        assert_eq!(read_torrent(torrent.info_hash, &write_torrent(&torrent, epoch), epoch).unwrap(), torrent);
+        let peer = |ip: &str, port, seed, announced| Peer { ip: ip.parse().unwrap(), port, seed, announced };
+        let peers = vec![peer("20.1.1.1", 6881, true, young), peer("2600::1", 1, false, old)];
+        let torrent = Torrent { source: [20, 1, 1, 1].into(), peers };
+        assert_eq!(read_torrent(&write_torrent(&torrent, epoch), epoch).unwrap(), torrent);
         let next = Epoch { at: epoch.at + Duration::from_secs(5), unix: epoch.unix + 100, ..epoch };
-        let later = read_torrent(torrent.info_hash, &write_torrent(&torrent, epoch), next).unwrap();
+        let later = read_torrent(&write_torrent(&torrent, epoch), next).unwrap();
         assert_eq!(later.peers[0].announced, next.at - Duration::from_secs(110));
         let key = SecretKey::from_bytes(&[7; 32]);
         for item in [Item::immutable(b"i1e").unwrap(), Item::sign(&key, b"salt", -3, b"i1e").unwrap()] {
@@ -168,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_row_is_read_or_refused(row in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_torrent(Id::new([1; 20]), &row, epoch());
+            let _ = read_torrent(&row, epoch());
             prop_assert_eq!(read_item(Id::new([1; 20]), &row, epoch()), None);
         }
     }
