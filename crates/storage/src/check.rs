@@ -1,6 +1,7 @@
 //! Whether files hold what a torrent describes.
 
-use crate::file::tree::{self, Mode};
+use crate::fs::OpenMode;
+use crate::fs::os::beneath;
 use crate::hashing::{Plan, hash_all};
 use std::io;
 use std::ops::ControlFlow;
@@ -29,7 +30,7 @@ pub fn check(
     let open = |number: usize| {
         let entry = info.layout().files().get(number).ok_or(io::ErrorKind::NotFound)?;
         let path: Vec<&str> = entry.components().collect();
-        tree::open(folder, &path, Mode::Read)
+        beneath::open(folder, &path, OpenMode::Read)
     };
     let plan = Plan { layout: info.layout(), geometry: info.geometry(), version: info.version(), open: &open };
     let mut right = Bitfield::new(info.geometry().piece_count());

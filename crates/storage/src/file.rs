@@ -1,20 +1,18 @@
 //! Pieces in files.
 
-pub(crate) mod positioned;
 mod stamps;
 mod state;
-pub(crate) mod tree;
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::fs::os::OsFs;
+use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
-use stamps::{Stamp, Stamps};
+use stamps::Stamps;
 use state::StateFiles;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tree::Mode;
 use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
@@ -24,7 +22,9 @@ const MAX_OPEN: usize = 128;
 /// Keeps torrents as files below one folder, under their own names, with their state in `.unchoke/`.
 #[derive(Clone, Debug)]
 pub struct FileStorage {
+    /// What stands before paths in errors.
     root: PathBuf,
+    fs: Arc<dyn Fs>,
     access: Access,
 }
 
@@ -38,13 +38,20 @@ impl FileStorage {
     /// A store in this folder, which is made when it is first written to.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), access: Access::ReadWrite }
+        let root = root.into();
+        Self { fs: Arc::new(OsFs::new(&root)), root, access: Access::ReadWrite }
+    }
+
+    /// A store in a file system of another kind.
+    #[must_use]
+    pub fn on(fs: impl Fs + 'static) -> Self {
+        Self { root: PathBuf::new(), fs: Arc::new(fs), access: Access::ReadWrite }
     }
 
     /// A store in this folder that writes nothing, not even its state: everything is hashed at each start.
     #[must_use]
     pub fn read_only(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), access: Access::ReadOnly }
+        Self { access: Access::ReadOnly, ..Self::new(root) }
     }
 }
 
@@ -57,16 +64,19 @@ impl Storage for FileStorage {
         let pieces = info.geometry().piece_count();
         Ok(Arc::new(FileTorrent {
             root: self.root.clone(),
+            fs: Arc::clone(&self.fs),
             access: self.access,
             open: Mutex::new(BTreeMap::new()),
             state: Mutex::new(State {
-                files: StateFiles::new(&self.root, &info.info_hashes(), pieces, info.layout().files().len()),
+                files: StateFiles::new(Arc::clone(&self.fs), &info.info_hashes(), pieces, info.layout().files().len()),
                 stamps: Stamps::new(info.layout().files().len()),
                 committed: Bitfield::new(pieces),
                 dirty: BTreeSet::new(),
                 suspects: Bitfield::new(pieces),
                 durable: Bitfield::new(pieces),
                 doubtful: false,
+                unnamed: BTreeSet::new(),
+                named: BTreeSet::new(),
             }),
             syncing: Mutex::new(()),
             info: Arc::clone(info),
@@ -77,6 +87,7 @@ impl Storage for FileStorage {
 #[derive(Debug)]
 struct FileTorrent {
     root: PathBuf,
+    fs: Arc<dyn Fs>,
     info: Arc<Info>,
     access: Access,
     open: Mutex<BTreeMap<usize, Handle>>,
@@ -87,8 +98,8 @@ struct FileTorrent {
 
 #[derive(Clone, Debug)]
 struct Handle {
-    file: Arc<File>,
-    mode: Mode,
+    file: Arc<dyn FsFile>,
+    mode: OpenMode,
 }
 
 #[derive(Debug)]
@@ -104,6 +115,10 @@ struct State {
     durable: Bitfield,
     /// A sync has failed: what is committed and not durable must be written anew before the next.
     doubtful: bool,
+    /// Files that were opened for writing and whose names may not be durable.
+    unnamed: BTreeSet<usize>,
+    /// Those whose names are.
+    named: BTreeSet<usize>,
 }
 
 impl FileTorrent {
@@ -121,21 +136,27 @@ impl FileTorrent {
     }
 
     /// The open file, opened if it is not yet.
-    fn file(&self, number: usize, mode: Mode) -> Result<Arc<File>, StorageError> {
+    fn file(&self, number: usize, mode: OpenMode) -> Result<Arc<dyn FsFile>, StorageError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = open.get(&number).filter(|handle| mode == Mode::Read || handle.mode != Mode::Read) {
+        if let Some(handle) = open.get(&number).filter(|handle| mode == OpenMode::Read || handle.mode != OpenMode::Read)
+        {
             return Ok(Arc::clone(&handle.file));
         }
         let entry = self.entry(number)?;
         let path: Vec<&str> = entry.components().collect();
-        let file = tree::open(&self.root, &path, mode).map_err(self.fault(&entry.to_path_buf()))?;
-        if mode != Mode::Read && file.metadata().is_ok_and(|metadata| metadata.len() != entry.length()) {
+        let file = self.fs.open(&path, mode).map_err(self.fault(&entry.to_path_buf()))?;
+        if mode != OpenMode::Read {
+            let mut state = self.state();
+            if !state.named.contains(&number) {
+                state.unnamed.insert(number);
+            }
+        }
+        if mode != OpenMode::Read && file.metadata().is_ok_and(|metadata| metadata.length != entry.length()) {
             file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
         }
         if open.len() >= MAX_OPEN {
             open.pop_first();
         }
-        let file = Arc::new(file);
         open.insert(number, Handle { file: Arc::clone(&file), mode });
         Ok(file)
     }
@@ -158,16 +179,16 @@ impl FileTorrent {
         for (number, entry) in self.info.layout().files().iter().enumerate() {
             let is_too_long = || self.stamp(number).is_some_and(|stamp| stamp.length > entry.length());
             if !entry.is_padding() && (entry.length() == 0 || is_too_long()) {
-                self.file(number, Mode::Write)?;
+                self.file(number, OpenMode::Write)?;
             }
         }
         Ok(())
     }
 
-    fn stamp(&self, number: usize) -> Option<Stamp> {
+    fn stamp(&self, number: usize) -> Option<FileStamp> {
         let entry = self.entry(number).ok()?;
         let path: Vec<&str> = entry.components().collect();
-        tree::metadata(&self.root, &path).map(|metadata| Stamp::of(&metadata))
+        self.fs.metadata(&path).ok()
     }
 
     /// Whether every byte of the piece lies within a file that is as we left it.
@@ -178,6 +199,23 @@ impl FileTorrent {
         };
         let mut spans = self.info.layout().spans(offset, length.into());
         spans.all(|span| trusted.get(span.file).copied().unwrap_or(false))
+    }
+
+    /// Makes the names of files durable that were made, with the folders on the way to them.
+    fn name_files(&self) -> Result<(), StorageError> {
+        let unnamed = self.state().unnamed.clone();
+        let mut folders: BTreeSet<Vec<&str>> = BTreeSet::new();
+        for number in &unnamed {
+            let mut path: Vec<&str> = self.entry(*number)?.components().collect();
+            while path.pop().is_some() && folders.insert(path.clone()) {}
+        }
+        for folder in folders {
+            self.fs.sync_folder(&folder).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
+        }
+        let mut state = self.state();
+        state.unnamed.retain(|number| !unnamed.contains(number));
+        state.named.extend(unnamed);
+        Ok(())
     }
 
     /// Writes pieces anew from what is read back of them. After a failed sync the system may hold pages for clean that never reached the disk,
@@ -240,8 +278,8 @@ impl FileTorrent {
             }
             let entry = self.entry(span.file)?;
             if !entry.is_padding() {
-                let file = self.file(span.file, Mode::Write)?;
-                positioned::write(&file, span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
+                let file = self.file(span.file, OpenMode::Write)?;
+                file.write_at(span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
             }
         }
         Ok(())
@@ -250,7 +288,8 @@ impl FileTorrent {
 
 impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
-        let stamps: Vec<Option<Stamp>> = (0..self.info.layout().files().len()).map(|file| self.stamp(file)).collect();
+        let stamps: Vec<Option<FileStamp>> =
+            (0..self.info.layout().files().len()).map(|file| self.stamp(file)).collect();
         let lengths: Vec<Option<u64>> = stamps.iter().map(|stamp| stamp.map(|stamp| stamp.length)).collect();
         let mut state = self.state();
         let saved = match self.access {
@@ -319,8 +358,8 @@ impl TorrentStorage for FileTorrent {
                 part.fill(0);
                 continue;
             }
-            let file = self.file(span.file, Mode::Read)?;
-            positioned::read(&file, span.offset, part).map_err(self.fault(&entry.to_path_buf()))?;
+            let file = self.file(span.file, OpenMode::Read)?;
+            file.read_at(span.offset, part).map_err(self.fault(&entry.to_path_buf()))?;
         }
         Ok(())
     }
@@ -369,12 +408,13 @@ impl TorrentStorage for FileTorrent {
         let made = if before.is_full() { self.finish_files() } else { Ok(()) };
         let synced = made.and_then(|()| {
             dirty.iter().try_for_each(|number| {
-                let file = self.file(*number, Mode::Write)?;
-                file.sync_data().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
+                let file = self.file(*number, OpenMode::Write)?;
+                file.sync().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
             })
         });
+        let synced = synced.and_then(|()| self.name_files());
         let wanted = self.state().stamps.wanted(&dirty);
-        let taken: Vec<(usize, Option<Stamp>)> = wanted.into_iter().map(|file| (file, self.stamp(file))).collect();
+        let taken: Vec<(usize, Option<FileStamp>)> = wanted.into_iter().map(|file| (file, self.stamp(file))).collect();
         let mut state = self.state();
         if let Err(error) = synced {
             state.dirty.extend(dirty);
@@ -405,5 +445,7 @@ impl TorrentStorage for FileTorrent {
     }
 }
 
+#[cfg(test)]
+mod crashes;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Hashing all pieces of a torrent side by side: on each thread as many at a time as the CPU hashes best, a portion of each while it is hot.
 
-use crate::file::positioned;
+use crate::fs::os::positioned;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;

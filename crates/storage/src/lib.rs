@@ -6,6 +6,7 @@ pub mod contract;
 mod create;
 mod error;
 mod file;
+mod fs;
 mod hashing;
 mod job;
 mod memory;
@@ -15,6 +16,10 @@ pub use check::{CheckCancelled, check};
 pub use create::{CreateError, create};
 pub use error::{StorageError, StorageErrorKind};
 pub use file::FileStorage;
+pub use fs::os::OsFs;
+#[cfg(any(test, feature = "sim-fs"))]
+pub use fs::sim::{Failure, SimFs, Survival};
+pub use fs::{FileStamp, Fs, FsFile, OpenMode};
 pub use job::run;
 pub use memory::MemoryStorage;
 pub use store::{Recovered, Storage, TorrentStorage};

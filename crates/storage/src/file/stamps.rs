@@ -3,32 +3,14 @@
 //! Resume data holds the length and the time of modification of each file. A file that has another one at the next start was changed by
 //! somebody, and its pieces are hashed again, unless the journal says that we were writing to it ourselves when the process ended.
 
+use crate::fs::FileStamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
-use std::time::SystemTime;
-
-/// Length in bytes and time of modification in nanoseconds since 1970.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stamp {
-    pub(super) length: u64,
-    pub(super) modified: i64,
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let since = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, i64::saturating_neg),
-        };
-        Self { length: metadata.len(), modified: metadata.modified().map_or(0, since) }
-    }
-}
 
 /// The stamps of a torrent's files, by their number.
 #[derive(Debug)]
 pub(super) struct Stamps {
     /// What resume data may say; `None` while that is not known.
-    pub(super) known: Vec<Option<Stamp>>,
+    pub(super) known: Vec<Option<FileStamp>>,
     /// Files that the journal names as being written to.
     pub(super) marked: BTreeSet<usize>,
     /// Files that are being written to right now, and how often at a time.
@@ -64,7 +46,7 @@ impl Stamps {
     }
 
     /// Takes stamps in. Files that are or have been written to since, `dirty`, stay marked.
-    pub(super) fn settle(&mut self, taken: Vec<(usize, Option<Stamp>)>, dirty: &BTreeSet<usize>) {
+    pub(super) fn settle(&mut self, taken: Vec<(usize, Option<FileStamp>)>, dirty: &BTreeSet<usize>) {
         for (file, stamp) in taken {
             if let Some(known) = self.known.get_mut(file) {
                 *known = stamp;

@@ -3,12 +3,11 @@
 //! Resume data is replaced as a whole: written beside, made durable, renamed. The journal is appended to without waiting for the disk; each entry
 //! carries its own check, and a torn or damaged end is left out.
 
-use super::stamps::{Stamp, Stamps};
-use super::tree::{self, Mode};
+use super::stamps::Stamps;
+use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
 use unchoke_bencode::{DecodeLimits, decode, encode};
 use unchoke_core::hash::Sha1;
 use unchoke_core::{Bitfield, InfoHashes, PieceIndex, Sha1Hash};
@@ -26,13 +25,23 @@ const FILE_MARK: u32 = 0x5543_4a46;
 
 #[derive(Debug)]
 pub(super) struct StateFiles {
-    root: PathBuf,
+    fs: Arc<dyn Fs>,
     resume: String,
     journal: String,
     info_hash: Vec<u8>,
     pieces: u32,
     files: usize,
-    appending: Option<File>,
+    appending: Option<Journal>,
+    /// The name of the folder is durable.
+    is_named: bool,
+}
+
+/// The open journal.
+#[derive(Debug)]
+struct Journal {
+    file: Arc<dyn FsFile>,
+    /// Where the next entry goes.
+    end: u64,
 }
 
 /// What the state files say.
@@ -41,21 +50,22 @@ pub(super) struct Saved {
     pub(super) durable: Bitfield,
     pub(super) journal: Bitfield,
     /// The stamp of each file, as far as there is one.
-    pub(super) stamps: Vec<Option<Stamp>>,
+    pub(super) stamps: Vec<Option<FileStamp>>,
     /// Files that were being written to.
     pub(super) marked: BTreeSet<usize>,
 }
 
 impl StateFiles {
-    pub(super) fn new(root: &Path, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
+    pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
         Self {
-            root: root.to_owned(),
+            fs,
             resume: format!("{hashes}.resume"),
             journal: format!("{hashes}.journal"),
             info_hash: hashes.wire().as_bytes().to_vec(),
             pieces,
             files,
             appending: None,
+            is_named: false,
         }
     }
 
@@ -72,10 +82,11 @@ impl StateFiles {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match tree::open(&self.root, &[FOLDER, name], Mode::Read) {
+        match self.fs.open(&[FOLDER, name], OpenMode::Read) {
             Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(MAX_STATE).read_to_end(&mut bytes)?;
+                let length = file.metadata()?.length.min(MAX_STATE);
+                let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+                file.read_at(0, &mut bytes)?;
                 Ok(Some(bytes))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -83,7 +94,7 @@ impl StateFiles {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Option<(Bitfield, Vec<Option<Stamp>>)> {
+    fn parse(&self, bytes: &[u8]) -> Option<(Bitfield, Vec<Option<FileStamp>>)> {
         let document = decode(bytes, &DecodeLimits::default()).ok()?;
         let fields = document.root().as_dict()?;
         let field = |key| fields.get(key)?.as_bytes();
@@ -93,7 +104,7 @@ impl StateFiles {
             return None;
         }
         let pieces = Bitfield::from_bytes(pieces, self.pieces).ok()?;
-        let mut stamps: Vec<Option<Stamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
+        let mut stamps: Vec<Option<FileStamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
         stamps.resize(self.files, None);
         Some((pieces, stamps))
     }
@@ -123,26 +134,26 @@ impl StateFiles {
     }
 
     fn append_entry(&mut self, number: u32, mark: u32) -> io::Result<()> {
-        if self.appending.is_none() {
-            use std::io::Seek as _;
-            let mut file = tree::open(&self.root, &[FOLDER, &self.journal], Mode::Write)?;
-            // A torn last entry is cut off, or all that follow it would be read askew.
-            let end = file.seek(io::SeekFrom::End(0))?;
-            file.seek(io::SeekFrom::Start(end - end % 8))?;
-            self.appending = Some(file);
-        }
-        let written = self.appending.as_mut().map_or(Ok(()), |file| file.write_all(&entry(number, mark)));
-        if written.is_err() {
-            self.appending = None;
-        }
-        written
+        let mut journal = match self.appending.take() {
+            Some(journal) => journal,
+            None => {
+                let file = self.fs.open(&[FOLDER, &self.journal], OpenMode::Write)?;
+                // A torn last entry is overwritten, or all that follow it would be read askew.
+                let length = file.metadata()?.length;
+                Journal { file, end: length - length % 8 }
+            }
+        };
+        journal.file.write_at(journal.end, &mut [IoSlice::new(&entry(number, mark))])?;
+        journal.end = journal.end.saturating_add(8);
+        self.appending = Some(journal);
+        Ok(())
     }
 
     /// Replaces the resume data; the data of all `pieces` is durable. `since` are pieces committed meanwhile, which the journal keeps, as it
     /// keeps the files that are marked.
     pub(super) fn save(&mut self, pieces: &Bitfield, since: &Bitfield, stamps: &Stamps) -> io::Result<()> {
         let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
-        self.replace(&self.resume, &self.resume_data(&files, pieces))?;
+        self.replace(&self.resume.clone(), &self.resume_data(&files, pieces))?;
         self.appending = None;
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
@@ -151,7 +162,7 @@ impl StateFiles {
         for piece in since.iter() {
             entries.extend(entry(piece.0, MARK));
         }
-        self.replace(&self.journal, &entries)
+        self.replace(&self.journal.clone(), &entries)
     }
 
     fn resume_data(&self, files: &[u8], pieces: &Bitfield) -> Vec<u8> {
@@ -166,15 +177,19 @@ impl StateFiles {
         })
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let beside = format!("{name}.new");
-        let mut file = tree::open(&self.root, &[FOLDER, &beside], Mode::Replace)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let folder = self.root.join(FOLDER);
-        std::fs::rename(folder.join(&beside), folder.join(name))?;
-        // The rename is durable once the folder is. Windows cannot open folders and needs no such thing.
-        if cfg!(unix) { File::open(&folder)?.sync_all() } else { Ok(()) }
+        let file = self.fs.open(&[FOLDER, &beside], OpenMode::Replace)?;
+        file.write_at(0, &mut [IoSlice::new(bytes)])?;
+        file.sync()?;
+        self.fs.rename(&[FOLDER, &beside], &[FOLDER, name])?;
+        // The rename is durable once the folder is, and the folder once its own name is.
+        self.fs.sync_folder(&[FOLDER])?;
+        if !self.is_named {
+            self.fs.sync_folder(&[])?;
+            self.is_named = true;
+        }
+        Ok(())
     }
 }
 
@@ -193,24 +208,26 @@ fn entry(number: u32, mark: u32) -> [u8; 8] {
 }
 
 /// Length and time, eight bytes each; a length of 2^64 - 1 stands for none.
-fn write_stamp(stamp: &Option<Stamp>) -> [u8; 16] {
-    let stamp = stamp.unwrap_or(Stamp { length: u64::MAX, modified: 0 });
+fn write_stamp(stamp: &Option<FileStamp>) -> [u8; 16] {
+    let stamp = stamp.unwrap_or(FileStamp { length: u64::MAX, modified: 0 });
     (u128::from(stamp.length) << 64 | u128::from(stamp.modified.cast_unsigned())).to_be_bytes()
 }
 
-fn read_stamp(bytes: &[u8; 16]) -> Option<Stamp> {
+fn read_stamp(bytes: &[u8; 16]) -> Option<FileStamp> {
     let both = u128::from_be_bytes(*bytes);
     let (length, modified) = (u64::try_from(both >> 64).ok()?, u64::try_from(both & u128::from(u64::MAX)).ok()?);
-    (length != u64::MAX).then_some(Stamp { length, modified: modified.cast_signed() })
+    (length != u64::MAX).then_some(FileStamp { length, modified: modified.cast_signed() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::os::OsFs;
+    use std::path::Path;
     use unchoke_core::hash::sha1;
 
     fn files(root: &Path) -> StateFiles {
-        StateFiles::new(root, &InfoHashes::v1(sha1(b"t")), 100, 3)
+        StateFiles::new(Arc::new(OsFs::new(root)), &InfoHashes::v1(sha1(b"t")), 100, 3)
     }
 
     #[test]
@@ -242,7 +259,7 @@ mod tests {
         durable.insert(PieceIndex(1));
         since.insert(PieceIndex(2));
         let mut stamps = Stamps::new(3);
-        stamps.known[1] = Some(Stamp { length: 7, modified: -5 });
+        stamps.known[1] = Some(FileStamp { length: 7, modified: -5 });
         assert!(stamps.begin(2));
         state.save(&durable, &since, &stamps).unwrap();
         state.append(PieceIndex(4)).unwrap();
@@ -251,7 +268,7 @@ mod tests {
         assert_eq!(saved.durable.iter().collect::<Vec<_>>(), [PieceIndex(1)]);
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
         assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
-        let other = StateFiles::new(root.path(), &InfoHashes::v1(sha1(b"t")), 200, 3);
+        let other = StateFiles::new(Arc::new(OsFs::new(root.path())), &InfoHashes::v1(sha1(b"t")), 200, 3);
         assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
     }
 
@@ -263,7 +280,7 @@ mod tests {
             durable.insert(PieceIndex(piece));
         }
         let stamps: Vec<u8> =
-            [Some(Stamp { length: 7, modified: -5 }), None, None].iter().flat_map(write_stamp).collect();
+            [Some(FileStamp { length: 7, modified: -5 }), None, None].iter().flat_map(write_stamp).collect();
         let whole = state.resume_data(&stamps, &durable);
         let sound = state.parse(&whole);
         assert!(sound.as_ref().is_some_and(|(pieces, stamps)| *pieces == durable && stamps.len() == 3));
@@ -275,7 +292,9 @@ mod tests {
                 assert_eq!(state.parse(&changed), None, "bit {bit} of byte {at}");
             }
         }
-        let other = |pieces, files, of: &[u8]| StateFiles::new(Path::new(""), &InfoHashes::v1(sha1(of)), pieces, files);
+        let other = |pieces, files, of: &[u8]| {
+            StateFiles::new(Arc::new(OsFs::new("")), &InfoHashes::v1(sha1(of)), pieces, files)
+        };
         for other in [other(200, 3, b"t"), other(10, 3, b"t"), other(0, 3, b"t"), other(100, 3, b"u")] {
             assert_eq!(other.parse(&whole), None);
         }

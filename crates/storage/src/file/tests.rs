@@ -5,14 +5,19 @@ use unchoke_core::{DiskOutcome, DiskWork};
 
 const PIECE: u32 = 32 * 1024;
 
-fn content(length: u64) -> Vec<u8> {
+pub(super) fn content(length: u64) -> Vec<u8> {
     (0..length).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 7) as u8).collect()
 }
 
 /// A torrent of these files, with the hashes of `content`.
 fn info(name: &str, files: &[(&str, u64)]) -> Arc<Info> {
+    info_with(name, files, PIECE)
+}
+
+/// The same in pieces of another length.
+pub(super) fn info_with(name: &str, files: &[(&str, u64)], piece: u32) -> Arc<Info> {
     let total = files.iter().map(|(_, length)| length).sum();
-    let hashes: Vec<u8> = content(total).chunks(PIECE as usize).flat_map(|piece| *sha1(piece).as_bytes()).collect();
+    let hashes: Vec<u8> = content(total).chunks(piece as usize).flat_map(|piece| *sha1(piece).as_bytes()).collect();
     let raw = unchoke_bencode::encode(|value| {
         value.dict(|info| {
             info.entry("files", |value| {
@@ -30,7 +35,7 @@ fn info(name: &str, files: &[(&str, u64)]) -> Arc<Info> {
                 })
             });
             info.bytes("name", name);
-            info.int("piece length", PIECE.into());
+            info.int("piece length", piece.into());
             info.bytes("pieces", &hashes);
         })
     });
@@ -103,7 +108,7 @@ fn after_a_failed_sync_everything_is_written_anew_or_not_vouched_for() {
     bytes[0] ^= 1;
     std::fs::write(&data, &bytes).unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    File::options().write(true).open(&data).unwrap().set_modified(long_ago).unwrap();
+    std::fs::File::options().write(true).open(&data).unwrap().set_modified(long_ago).unwrap();
     store.sync().unwrap();
     assert!(std::fs::metadata(&data).unwrap().modified().unwrap() > long_ago, "what reads back right is written again");
     let recovered = open().recover().unwrap();
@@ -151,7 +156,7 @@ fn what_somebody_else_changed_is_not_vouched_for_and_what_we_were_writing_is() {
     bytes[0] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
     for _ in 0..2 {
         let changed = open().recover().unwrap();
         assert_eq!(changed.verified, [4, 5, 6].map(PieceIndex), "the pieces of the other file");
@@ -237,6 +242,6 @@ fn a_symbolic_link_below_the_folder_is_not_followed() {
 #[test]
 fn a_full_device_is_reported_as_full() {
     let file = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let error = positioned::write(&file, 0, &mut [IoSlice::new(b"x")]).unwrap_err();
+    let error = crate::fs::os::positioned::write(&file, 0, &mut [IoSlice::new(b"x")]).unwrap_err();
     assert_eq!(StorageError::io(Path::new("x"), error).kind(), StorageErrorKind::Full);
 }

@@ -12,7 +12,7 @@ pub(crate) fn read(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
 }
 
 /// Writes all slices from `offset` of the file on.
-pub(super) fn write(file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+pub(crate) fn write(file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     #[cfg(all(unix, feature = "openat"))]
     return vectored::write(file, offset, slices);
     #[cfg(not(all(unix, feature = "openat")))]

@@ -1,0 +1,112 @@
+//! What the file store needs of a file system: few calls, all below one folder, so that a simulated one can stand in.
+
+pub(crate) mod os;
+#[cfg(any(test, feature = "sim-fs"))]
+pub(crate) mod sim;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+/// A file system below one folder. Paths are names from that folder on; none of them is `..`, empty, or has a separator in it.
+///
+/// What is written is durable after a [`sync`](FsFile::sync) of the file, and its name after a [`sync_folder`](Self::sync_folder) of the
+/// folder that holds the name. Nothing else may be relied upon: what is not synced may survive a crash in part and in any order.
+pub trait Fs: Send + Sync + fmt::Debug {
+    /// Opens a regular file. Symbolic links are not followed.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory` if something on the path is not what it must be, and whatever else the system says.
+    fn open(&self, path: &[&str], mode: OpenMode) -> io::Result<Arc<dyn FsFile>>;
+
+    /// What is known of the regular file at a path.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn metadata(&self, path: &[&str]) -> io::Result<FileStamp>;
+
+    /// Gives a file another name, in place of whatever had it, as one step. Folders on the way to the new name are made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()>;
+
+    /// Removes a file, or an empty folder.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn remove(&self, path: &[&str]) -> io::Result<()>;
+
+    /// Makes durable which names a folder holds; the empty path is the folder that all paths begin at.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn sync_folder(&self, path: &[&str]) -> io::Result<()>;
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    fn free_space(&self) -> io::Result<u64>;
+}
+
+/// An open file. Calls may come from several threads at a time.
+pub trait FsFile: Send + Sync + fmt::Debug {
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file ends before that.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all slices from `offset` on, with one call where that is possible. The slices are used up.
+    ///
+    /// # Errors
+    /// Whatever the system says; part of it may be written.
+    fn write_at(&self, offset: u64, data: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Cuts the file off, or makes it longer by a hole.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+
+    /// Makes durable what was written before the call.
+    ///
+    /// # Errors
+    /// Whatever the system says. What was written before may never reach the disk then, even if a later call succeeds.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Its length and time.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn metadata(&self) -> io::Result<FileStamp>;
+
+    /// The system's own file, if there is one: a driver may send from it without reading it.
+    fn os_file(&self) -> Option<Arc<File>> {
+        None
+    }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a file system has to do all of them")]
+pub enum OpenMode {
+    /// Reading; it must be there.
+    Read,
+    /// Reading and writing; it and its folders are made if they are not there.
+    Write,
+    /// As `Write`, and emptied.
+    Replace,
+}
+
+/// What tells whether a file is as it was left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "resume data holds both numbers and no more")]
+pub struct FileStamp {
+    /// Length in bytes.
+    pub length: u64,
+    /// Time of the last modification, in nanoseconds since 1970.
+    pub modified: i64,
+}

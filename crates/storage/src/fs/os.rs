@@ -1,0 +1,91 @@
+//! The file system of the operating system.
+
+pub(crate) mod beneath;
+pub(crate) mod positioned;
+
+use super::{FileStamp, Fs, FsFile, OpenMode};
+use std::fs::{File, Metadata};
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The files below a folder, which is made when it is first written to.
+///
+/// On Unix, with the feature `openat`, each component of a path is opened relative to its parent and symbolic links are refused by the
+/// kernel. Elsewhere each component is looked at before it is entered, which a process that changes the folder at that very moment can defeat.
+#[derive(Clone, Debug)]
+pub struct OsFs {
+    root: PathBuf,
+}
+
+impl OsFs {
+    /// The files below this folder.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+}
+
+impl Fs for OsFs {
+    fn open(&self, path: &[&str], mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        Ok(Arc::new(OsFile(Arc::new(beneath::open(&self.root, path, mode)?))))
+    }
+
+    fn metadata(&self, path: &[&str]) -> io::Result<FileStamp> {
+        beneath::open(&self.root, path, OpenMode::Read)?.metadata().map(|metadata| stamp(&metadata))
+    }
+
+    fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
+        beneath::rename(&self.root, from, to)
+    }
+
+    fn remove(&self, path: &[&str]) -> io::Result<()> {
+        beneath::remove(&self.root, path)
+    }
+
+    fn sync_folder(&self, path: &[&str]) -> io::Result<()> {
+        beneath::sync_folder(&self.root, path)
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        beneath::free_space(&self.root)
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(Arc<File>);
+
+impl FsFile for OsFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        positioned::read(&self.0, offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, data: &mut [IoSlice<'_>]) -> io::Result<()> {
+        positioned::write(&self.0, offset, data)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn metadata(&self) -> io::Result<FileStamp> {
+        self.0.metadata().map(|metadata| stamp(&metadata))
+    }
+
+    fn os_file(&self) -> Option<Arc<File>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn stamp(metadata: &Metadata) -> FileStamp {
+    let since = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, i64::saturating_neg),
+    };
+    FileStamp { length: metadata.len(), modified: metadata.modified().map_or(0, since) }
+}

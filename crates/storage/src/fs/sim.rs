@@ -1,0 +1,264 @@
+//! A file system in memory that loses what was not synced, as a crash of the machine does.
+
+mod disk;
+
+use super::{FileStamp, Fs, FsFile, OpenMode};
+use disk::{Disk, NodeId};
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A file system in memory that can crash, fill up and fail at any of its operations.
+///
+/// It promises no more than [`Fs`] says. What was written and not synced is pending; a [crash](Self::crash) keeps the parts of it that a
+/// [`Survival`] names. A new name is pending until its folder is synced, even if the file itself was. After a failed sync, what was pending
+/// is read back as before and never becomes durable, as on Linux.
+///
+/// Operations that change something are counted: making a file or folder, each write, each change of a length, each sync, rename and removal.
+///
+/// Clones share the disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimFs {
+    machine: Arc<Mutex<Machine>>,
+}
+
+#[derive(Debug, Default)]
+struct Machine {
+    disk: Disk,
+    operations: u64,
+    failure: Option<(u64, Failure)>,
+    /// Nothing works any more.
+    is_down: bool,
+    /// Bytes of all files that there is room for.
+    capacity: Option<u64>,
+}
+
+/// How operations fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The machine stops: this operation and all later ones fail. A write or removal may still be among what survives.
+    Crash,
+    /// This operation fails, and does nothing.
+    Once(io::ErrorKind),
+    /// This operation and all later ones that change something fail, until it [heals](SimFs::heal).
+    Forever(io::ErrorKind),
+}
+
+/// What is left after a crash of what was pending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Survival {
+    /// All of it: only the process has ended.
+    All,
+    /// Nothing.
+    Nothing,
+    /// Each write or not, at random; new names up to some point in each folder.
+    Random(u64),
+    /// The same for each sector of 512 bytes of each write.
+    Torn(u64),
+}
+
+impl SimFs {
+    /// An empty file system.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations that change something have begun.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.machine().operations
+    }
+
+    /// Lets the operation with this number, counted from 0 as [`operations`](Self::operations) does, fail.
+    pub fn fail_at(&self, operation: u64, failure: Failure) {
+        self.machine().failure = Some((operation, failure));
+    }
+
+    /// Nothing fails any more, unless the machine has crashed.
+    pub fn heal(&self) {
+        self.machine().failure = None;
+    }
+
+    /// Limits the bytes of all files; `None` is no limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.machine().capacity = bytes;
+    }
+
+    /// Stops the machine. What is left on its disk is in the file system that is returned; this one and its files do nothing but fail.
+    #[must_use]
+    pub fn crash(&self, survival: Survival) -> Self {
+        let mut machine = self.machine();
+        machine.is_down = true;
+        let left =
+            Machine { disk: machine.disk.after_crash(survival), capacity: machine.capacity, ..Machine::default() };
+        Self { machine: Arc::new(Mutex::new(left)) }
+    }
+
+    /// What a file holds, pending or not; `None` if there is none.
+    #[must_use]
+    pub fn read(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let machine = self.machine();
+        machine.disk.file(path).ok().and_then(|node| machine.disk.content(node).map(<[u8]>::to_vec))
+    }
+
+    /// The paths of all files, with `/` between the names.
+    #[must_use]
+    pub fn files(&self) -> Vec<String> {
+        self.machine().disk.files()
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Machine {
+    /// Begins an operation that changes something. `Ok(true)`: the machine stops in the middle of it.
+    fn begin(&mut self) -> io::Result<bool> {
+        self.check()?;
+        let number = self.operations;
+        self.operations = self.operations.saturating_add(1);
+        match self.failure {
+            Some((at, Failure::Crash)) if number == at => {
+                self.is_down = true;
+                Ok(true)
+            }
+            Some((at, Failure::Once(kind))) if number == at => Err(kind.into()),
+            Some((at, Failure::Forever(kind))) if number >= at => Err(kind.into()),
+            _ => Ok(false),
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_down { Err(down()) } else { Ok(()) }
+    }
+
+    fn room(&self) -> u64 {
+        self.capacity.unwrap_or(u64::MAX / 2).saturating_sub(self.disk.used())
+    }
+}
+
+impl Fs for SimFs {
+    fn open(&self, path: &[&str], mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let mut machine = self.machine();
+        machine.check()?;
+        let node = match machine.disk.file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && mode != OpenMode::Read => {
+                while let Some(missing) = machine.disk.missing_folder(path)? {
+                    end(machine.begin()?, machine.disk.make_folder(missing))?;
+                }
+                end(machine.begin()?, machine.disk.make_file(path))?
+            }
+            found => found?,
+        };
+        if mode == OpenMode::Replace && machine.disk.content(node).is_some_and(|content| !content.is_empty()) {
+            end(machine.begin()?, machine.disk.set_len(node, 0))?;
+        }
+        Ok(Arc::new(SimFile { machine: Arc::clone(&self.machine), node }))
+    }
+
+    fn metadata(&self, path: &[&str]) -> io::Result<FileStamp> {
+        let machine = self.machine();
+        machine.check()?;
+        machine.disk.stamp(machine.disk.file(path)?)
+    }
+
+    fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.disk.file(from)?;
+        while let Some(missing) = machine.disk.missing_folder(to)? {
+            end(machine.begin()?, machine.disk.make_folder(missing))?;
+        }
+        end(machine.begin()?, machine.disk.rename(from, to))
+    }
+
+    fn remove(&self, path: &[&str]) -> io::Result<()> {
+        let mut machine = self.machine();
+        end(machine.begin()?, machine.disk.remove(path))
+    }
+
+    fn sync_folder(&self, path: &[&str]) -> io::Result<()> {
+        let mut machine = self.machine();
+        if machine.begin()? {
+            return Err(down());
+        }
+        machine.disk.sync_folder(path)
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        Ok(self.machine().room())
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    machine: Arc<Mutex<Machine>>,
+    node: NodeId,
+}
+
+impl SimFile {
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FsFile for SimFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let machine = self.machine();
+        machine.check()?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let content = machine.disk.content(self.node).unwrap_or_default();
+        let part = content.get(start..start.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, data: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut bytes: Vec<u8> = data.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let mut machine = self.machine();
+        let stops = machine.begin()?;
+        let length = machine.disk.content(self.node).map_or(0, <[u8]>::len) as u64;
+        let grows = offset.saturating_add(bytes.len() as u64).saturating_sub(length);
+        let missing = grows.saturating_sub(machine.room());
+        if missing > 0 {
+            // What fits is written, as systems do.
+            bytes.truncate(bytes.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX)));
+        }
+        let written = machine.disk.write(self.node, offset, &bytes);
+        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { end(stops, written) }
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut machine = self.machine();
+        end(machine.begin()?, machine.disk.set_len(self.node, length))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut machine = self.machine();
+        match machine.begin() {
+            Ok(false) => machine.disk.sync(self.node),
+            Ok(true) => Err(down()),
+            Err(error) => {
+                machine.disk.forget_pending(self.node);
+                Err(error)
+            }
+        }
+    }
+
+    fn metadata(&self) -> io::Result<FileStamp> {
+        let machine = self.machine();
+        machine.check()?;
+        machine.disk.stamp(self.node)
+    }
+}
+
+/// The outcome of an operation, whose caller is told of none if the machine stops in it.
+fn end<T>(stops: bool, outcome: io::Result<T>) -> io::Result<T> {
+    if stops { Err(down()) } else { outcome }
+}
+
+fn down() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
