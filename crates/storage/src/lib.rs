@@ -20,6 +20,6 @@ pub use fs::os::OsFs;
 #[cfg(any(test, feature = "sim-fs"))]
 pub use fs::sim::{Failure, SimFs, Survival};
 pub use fs::{FileStamp, Fs, FsFile, OpenMode};
-pub use job::run;
+pub use job::{Job, run, run_each};
 pub use memory::MemoryStorage;
 pub use store::{Recovered, Storage, TorrentStorage};

@@ -1,5 +1,6 @@
 //! One TCP connection: a task that reads and a task that writes.
 
+use crate::buffers;
 use crate::engine::{Engine, PeerTasks};
 use crate::stream;
 use bytes::{BufMut as _, BytesMut};
@@ -17,7 +18,7 @@ use unchoke_storage::TorrentStorage;
 use unchoke_swarm::{Direction, Flow, PeerKey, TorrentKey};
 
 /// The most bytes asked of the socket at a time.
-const MAX_READ: usize = 256 * 1024;
+const MAX_READ: usize = buffers::SIZE;
 /// The least bytes asked of it: a block and its header fit.
 const MIN_READ: usize = 32 * 1024;
 /// Bytes gathered for the socket at a time.
@@ -52,10 +53,24 @@ pub(crate) async fn run(engine: &Arc<Engine>, stream: TcpStream, address: Socket
 async fn read_all(engine: &Arc<Engine>, peer: PeerKey, stream: OwnedReadHalf, resume: &Notify) {
     let mut input = BytesMut::new();
     let mut room = MIN_READ;
+    // Whether `input` is one of the buffers that are used again: a connection that brings much has them, others have small ones.
+    let mut is_lent = false;
     loop {
         // Blocks keep the buffer alive that they came in. So it is made as large as what usually comes, and filled before there is another.
         if input.capacity().saturating_sub(input.len()) < room.min(MAX_READ / 4) {
-            input.reserve(room);
+            let lends = room >= MAX_READ && input.len() < MAX_READ / 4;
+            if lends {
+                // What stands in it is the beginning of a message.
+                let mut fresh = engine.buffers.take();
+                fresh.extend_from_slice(&input);
+                let full = std::mem::replace(&mut input, fresh);
+                if is_lent {
+                    engine.buffers.give(full);
+                }
+            } else {
+                input.reserve(room);
+            }
+            is_lent = lends;
         }
         // A socket that always has something must not keep the others waiting.
         tokio::task::consume_budget().await;
@@ -66,7 +81,10 @@ async fn read_all(engine: &Arc<Engine>, peer: PeerKey, stream: OwnedReadHalf, re
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if input.is_empty() {
                     // An idle connection holds no buffer.
-                    input = BytesMut::new();
+                    let buffer = std::mem::take(&mut input);
+                    if std::mem::take(&mut is_lent) {
+                        engine.buffers.give(buffer);
+                    }
                 }
                 if stream.readable().await.is_err() {
                     return;

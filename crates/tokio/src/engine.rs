@@ -1,5 +1,6 @@
 //! The session behind a lock, and the way from its actions to the tasks that carry them out.
 
+use crate::buffers::Buffers;
 use crate::error::TorrentError;
 use crate::tracker_report::TrackerReport;
 use bytes::BytesMut;
@@ -22,6 +23,7 @@ pub(crate) struct Engine {
     disk: std::sync::mpsc::Sender<DiskJob>,
     /// The deadline has changed.
     pub(crate) deadline: Notify,
+    pub(crate) buffers: Buffers,
 }
 
 pub(crate) struct Core {
@@ -107,7 +109,7 @@ impl Engine {
         disk: std::sync::mpsc::Sender<DiskJob>,
     ) -> Self {
         let core = Core { session, peers: HashMap::new(), torrents: HashMap::new(), armed: None };
-        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new() }
+        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new(), buffers: Buffers::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -150,12 +152,17 @@ impl Engine {
     pub(crate) fn handle_closed(&self, peer: PeerKey) {
         self.with(|core, now| {
             core.peers.remove(&peer);
+            if core.peers.is_empty() {
+                self.buffers.clear();
+            }
             core.session.handle_closed(now, peer);
         });
     }
 
-    pub(crate) fn handle_disk(&self, job: JobId, outcome: DiskOutcome) {
-        self.with(|core, now| core.session.handle_disk(now, job, outcome));
+    pub(crate) fn handle_disk(&self, done: Vec<(JobId, DiskOutcome)>) {
+        self.with(|core, now| {
+            done.into_iter().for_each(|(job, outcome)| core.session.handle_disk(now, job, outcome));
+        });
     }
 
     /// The store behind a connection, for its writer.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod announce;
+mod buffers;
 mod client;
 mod connection;
 #[cfg(feature = "dht")]
