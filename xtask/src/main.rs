@@ -18,6 +18,7 @@ mod dht_model;
 mod dialog;
 mod fuzz;
 mod interop;
+mod kills;
 mod lab;
 mod layers;
 mod modules;
@@ -64,12 +65,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "crawl" => return crawl::crawl(&arguments),
         "dht-model" => return dht_model::dht_model(&arguments),
         "fuzz" => return fuzz::fuzz(&arguments),
+        "kills" => return kills::kills(&arguments),
         "mutants" => return mutants::mutants(&arguments),
         "oracle" => return oracle::oracle(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {
             return Err(
-                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | release-check | interop | oracle | crawl | dht-model | bench-dht | bench-peers | bench-create | bench-bencode".into()
+                "usage: cargo xtask ci | layers | tidy | api | fuzz | mutants | kills | release-check | interop | oracle | crawl | dht-model | bench-dht | bench-peers | bench-create | bench-bencode".into()
             );
         }
     };

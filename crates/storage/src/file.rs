@@ -448,4 +448,4 @@ impl TorrentStorage for FileTorrent {
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

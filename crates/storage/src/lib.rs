@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, clippy::disallowed_methods)
+)]
 
 mod check;
 pub mod contract;
@@ -9,6 +12,7 @@ mod file;
 mod fs;
 mod hashing;
 mod job;
+mod layers;
 mod memory;
 mod store;
 
@@ -21,5 +25,8 @@ pub use fs::os::OsFs;
 pub use fs::sim::{Failure, SimFs, Survival};
 pub use fs::{FileStamp, Fs, FsFile, OpenMode};
 pub use job::{Job, run, run_each};
+pub use layers::{
+    CachedStorage, FaultyStorage, GatheringStorage, Operation, OperationKind, TimedStorage, Timing, Timings,
+};
 pub use memory::MemoryStorage;
 pub use store::{Recovered, Storage, TorrentStorage};

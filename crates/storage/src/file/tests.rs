@@ -10,7 +10,7 @@ pub(super) fn content(length: u64) -> Vec<u8> {
 }
 
 /// A torrent of these files, with the hashes of `content`.
-fn info(name: &str, files: &[(&str, u64)]) -> Arc<Info> {
+pub(crate) fn info(name: &str, files: &[(&str, u64)]) -> Arc<Info> {
     info_with(name, files, PIECE)
 }
 

@@ -74,6 +74,16 @@ fn held(metainfo: &Metainfo, to: PathBuf) -> (Vec<PieceIndex>, Vec<PieceIndex>) 
     (recovered.verified.clone(), recovered.suspects.iter().copied().filter(is_right).collect())
 }
 
+/// After how many pieces there is a kill, and the milliseconds between syncs: a few, or as many as `UNCHOKE_KILLS` says.
+fn plan(pieces: usize) -> Vec<(usize, u64)> {
+    let Ok(kills) = std::env::var("UNCHOKE_KILLS") else {
+        return vec![(1, 10_000), (9, 0), (23, 1), (40, 2), (60, 10_000)];
+    };
+    let kills: usize = kills.parse().unwrap();
+    let sync = [0, 1, 2, 5, 20, 100, 10_000];
+    (0..kills).map(|number| (1 + number * 37 % (pieces - 1), sync[number % sync.len()])).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_moment_loses_no_verified_piece() {
     let from = tempfile::tempdir().unwrap();
@@ -82,7 +92,8 @@ async fn a_kill_at_any_moment_loses_no_verified_piece() {
     let address = seed.local_addr().unwrap();
     let file = from.path().join("content.torrent");
     std::fs::write(&file, metainfo.to_bytes()).unwrap();
-    for (after, sync_ms) in [(1, 10_000), (9, 0), (23, 1), (40, 2), (60, 10_000)] {
+    let pieces = metainfo.info().geometry().piece_count() as usize;
+    for (after, sync_ms) in plan(pieces) {
         let to = tempfile::tempdir().unwrap();
         let task = format!("{address}\n{}\n{}\n{sync_ms}", file.display(), to.path().display());
         let told = tokio::task::spawn_blocking(move || run_and_kill(&task, after)).await.unwrap();
