@@ -33,7 +33,7 @@ struct Pending {
 /// reads [`poll_event`](Self::poll_event) until it is `None`, and comes back at [`poll_timeout`](Self::poll_timeout).
 pub struct Session {
     shared: Shared,
-    torrents: BTreeMap<TorrentKey, Torrent>,
+    torrents: BTreeMap<TorrentKey, Box<Torrent>>,
     pending: BTreeMap<PeerKey, Pending>,
     paused: BTreeSet<PeerKey>,
     uploads: Uploads,
@@ -80,7 +80,7 @@ impl Session {
         let key = TorrentKey(self.next_torrent);
         self.next_torrent = self.next_torrent.saturating_add(1);
         let torrent = Torrent::new(now, &mut self.shared, key, params);
-        self.torrents.insert(key, torrent);
+        self.torrents.insert(key, Box::new(torrent));
         self.after(now);
         key
     }
@@ -518,25 +518,25 @@ impl Session {
     /// Figures of a torrent.
     #[must_use]
     pub fn stats(&self, torrent: TorrentKey) -> Option<TorrentStats> {
-        self.torrents.get(&torrent).map(Torrent::stats)
+        self.torrents.get(&torrent).map(|torrent| torrent.stats())
     }
 
     /// Whether only trackers may tell of a torrent's peers (BEP 27). False until the metadata says so.
     #[must_use]
     pub fn is_private(&self, torrent: TorrentKey) -> Option<bool> {
-        self.torrents.get(&torrent).map(Torrent::is_private)
+        self.torrents.get(&torrent).map(|torrent| torrent.is_private())
     }
 
     /// Figures of the peers of a torrent that have shaken hands.
     #[must_use]
     pub fn peers(&self, torrent: TorrentKey) -> Vec<PeerInfo> {
-        self.torrents.get(&torrent).map(Torrent::peer_infos).unwrap_or_default()
+        self.torrents.get(&torrent).map(|torrent| torrent.peer_infos()).unwrap_or_default()
     }
 
     /// The pieces of a torrent that are verified and written; `None` until its metadata is known.
     #[must_use]
     pub fn verified(&self, torrent: TorrentKey) -> Option<&Bitfield> {
-        self.torrents.get(&torrent).and_then(Torrent::verified)
+        self.torrents.get(&torrent).and_then(|torrent| torrent.verified())
     }
 }
 

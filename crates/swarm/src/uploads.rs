@@ -32,7 +32,12 @@ impl Uploads {
     }
 
     /// Hands out blocks until nobody wants any, or no limit lets any through.
-    pub(crate) fn pump(&mut self, now: Instant, shared: &mut Shared, torrents: &mut BTreeMap<TorrentKey, Torrent>) {
+    pub(crate) fn pump(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        torrents: &mut BTreeMap<TorrentKey, Box<Torrent>>,
+    ) {
         self.ready_at = None;
         let mut held_up = 0;
         while held_up < self.ring.len()

@@ -6,6 +6,7 @@ use crate::tracker_report::TrackerReport;
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -44,35 +45,73 @@ pub(crate) struct PeerTasks {
 pub(crate) struct TorrentTasks {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
-    pub(crate) events: broadcast::Sender<Arc<Event>>,
+    /// There while somebody listens, since it takes more memory than all the rest.
+    events: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
     /// Why the torrent can never be complete, once that is known.
     pub(crate) failure: watch::Sender<Option<TorrentError>>,
     pub(crate) trackers: watch::Sender<TrackerReport>,
-    /// Each job under way holds a clone of the sender, so that the receiver knows when the last has ended.
-    jobs: mpsc::Sender<()>,
-    ended: mpsc::Receiver<()>,
+    jobs: Arc<Jobs>,
+}
+
+/// How many disk jobs of a torrent are under way.
+#[derive(Default)]
+struct Jobs {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+/// A disk job that is under way, for as long as this lives.
+pub(crate) struct UnderWay(Arc<Jobs>);
+
+impl UnderWay {
+    fn new(jobs: &Arc<Jobs>) -> Self {
+        jobs.count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(jobs))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ended.notify_one();
+        }
+    }
 }
 
 impl TorrentTasks {
     pub(crate) fn new(storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
-        let (jobs, ended) = mpsc::channel(1);
         Self {
             failure: watch::channel(None).0,
             storage,
             store: None,
-            events: broadcast::channel(EVENTS).0,
+            events: Mutex::new(None),
             trackers: watch::channel(trackers).0,
-            jobs,
-            ended,
+            jobs: Arc::default(),
         }
+    }
+
+    /// What happens from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events().get_or_insert_with(|| broadcast::channel(EVENTS).0).subscribe()
+    }
+
+    /// Somebody has ended listening.
+    pub(crate) fn unsubscribe(&self, events: broadcast::Receiver<Arc<Event>>) {
+        drop(events);
+        self.events().take_if(|events| events.receiver_count() == 0);
+    }
+
+    fn events(&self) -> MutexGuard<'_, Option<broadcast::Sender<Arc<Event>>>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no disk job of this torrent is under way, and hands out its store.
     pub(crate) async fn settle(self) -> Option<Arc<dyn TorrentStorage>> {
-        let Self { store, jobs, mut ended, .. } = self;
-        drop(jobs);
-        // Nothing is ever sent: this is the end of the last sender.
-        let _ = ended.recv().await;
+        let Self { store, jobs, .. } = self;
+        // The session has let go of the torrent, so there will be no more of them.
+        while jobs.count.load(Ordering::SeqCst) > 0 {
+            jobs.ended.notified().await;
+        }
         store.map(|(store, _)| store)
     }
 }
@@ -99,7 +138,7 @@ pub(crate) struct DiskJob {
     pub(crate) work: DiskWork,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
     /// Dropped when the job has ended.
-    pub(crate) under_way: Option<mpsc::Sender<()>>,
+    pub(crate) under_way: Option<UnderWay>,
 }
 
 impl Engine {
@@ -206,7 +245,7 @@ impl Engine {
                 Action::Disk { torrent, job, work } => {
                     let tasks = core.torrents.get(&torrent);
                     let store = tasks.and_then(|tasks| tasks.store.clone());
-                    let under_way = tasks.map(|tasks| tasks.jobs.clone());
+                    let under_way = tasks.map(|tasks| UnderWay::new(&tasks.jobs));
                     let _ = self.disk.send(DiskJob { job, work, store, under_way });
                 }
                 _ => {}
@@ -221,7 +260,8 @@ impl Engine {
             if let Event::DhtNode { address, .. } = &event {
                 let _ = self.requests.send(Request::DhtNode { address: *address });
             }
-            let _ = tasks.events.send(Arc::new(event));
+            // It fails if nobody listens any more.
+            tasks.events().take_if(|events| events.send(Arc::new(event)).is_err());
         }
         let deadline = core.session.poll_timeout();
         let earlier = match (deadline, core.armed) {

@@ -30,7 +30,7 @@ pub(crate) struct Finder {
 impl Finder {
     /// Searches until the torrent is removed or turns out to be private, or until `stop` says so.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.events.subscribe()));
+        let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.subscribe()));
         let Some(mut events) = events else { return };
         let mut retry = FIRST_RETRY;
         while let Some(state) = self.state() {

@@ -121,7 +121,7 @@ impl Torrent {
     /// What happens from now on. `None` once it is removed. A subscriber that does not keep up is told how much it missed.
     #[must_use]
     pub fn events(&self) -> Option<broadcast::Receiver<Arc<Event>>> {
-        self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.events.subscribe()))
+        self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.subscribe()))
     }
 
     /// What comes of announcing to its trackers, now and from now on: `borrow` shows it, `changed` waits. `None` once the
@@ -148,9 +148,19 @@ impl Torrent {
     pub async fn completed(&self) -> Result<(), TorrentError> {
         let subscribed = self.engine.read(|core| {
             let tasks = core.torrents.get(&self.key)?;
-            Some((tasks.events.subscribe(), tasks.failure.subscribe()))
+            Some((tasks.subscribe(), tasks.failure.subscribe()))
         });
         let (mut events, mut failure) = subscribed.ok_or(TorrentError::Removed)?;
+        let outcome = self.wait(&mut events, &mut failure).await;
+        self.engine.read(|core| core.torrents.get(&self.key).map(|tasks| tasks.unsubscribe(events)));
+        outcome
+    }
+
+    async fn wait(
+        &self,
+        events: &mut broadcast::Receiver<Arc<Event>>,
+        failure: &mut watch::Receiver<Option<TorrentError>>,
+    ) -> Result<(), TorrentError> {
         loop {
             if let Some(error) = failure.borrow_and_update().clone() {
                 return Err(error);

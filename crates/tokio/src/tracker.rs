@@ -28,7 +28,7 @@ pub(crate) struct Announcer {
 impl Announcer {
     /// Announces until the torrent is removed, or until `stop` says so and every tracker that knows of us has been told.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.events.subscribe()));
+        let events = self.engine.read(|core| core.torrents.get(&self.torrent).map(|tasks| tasks.subscribe()));
         let Some(mut events) = events else { return };
         // What is found on disk belongs into the first announce, or a seed would be counted as a downloader.
         while self.is_checking() {
