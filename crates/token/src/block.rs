@@ -1,6 +1,7 @@
 //! Blocks: transactions in order, chained by hash, with the root over all that the ledger remembers after them, signed by its operator.
 //!
-//! The header has TRON's fields, and its id TRON's form: the number, then the last 24 bytes of the digest.
+//! The header has TRON's fields, and its id TRON's form: the number, then the last 24 bytes of the digest. Besides it names its ledger, so that
+//! an operator may run several with one key, and two headers alone prove that it has told two stories of one.
 
 use crate::address::Address;
 use crate::ids::{Height, LedgerId, Timestamp};
@@ -24,6 +25,8 @@ pub struct BlockHeader {
     pub time: Timestamp,
     /// The block before; zeros in the first.
     pub parent: BlockId,
+    /// Its ledger; `None` in the first, whose id is the ledger's.
+    pub ledger: Option<LedgerId>,
     /// Over its transactions, by [`tx_root`].
     pub tx_root: [u8; 32],
     /// Over all that the ledger remembers after them.
@@ -116,6 +119,7 @@ impl BlockHeader {
         out.int(7, self.number.get().cast_signed());
         out.message(9, self.operator.as_bytes());
         out.message(11, &self.state_root);
+        self.ledger.iter().for_each(|it| out.message(12, it.as_bytes()));
         out.0
     }
 
@@ -125,7 +129,7 @@ impl BlockHeader {
     /// If they are no header.
     pub fn from_raw(raw: &[u8]) -> Result<Self, DecodeError> {
         let (mut reader, mut time, mut number) = (Reader::new(raw), 0, 0);
-        let (mut tx_root, mut parent, mut operator, mut state_root) = (None, None, None, None);
+        let (mut tx_root, mut parent, mut operator, mut state_root, mut ledger) = (None, None, None, None, None);
         while let Some(field) = reader.next()? {
             match field.number {
                 1 if time == 0 => time = field.int()?,
@@ -134,14 +138,19 @@ impl BlockHeader {
                 7 if number == 0 => number = field.int()?,
                 9 if operator.is_none() => operator = Address::from_slice(field.bytes()?).ok(),
                 11 if state_root.is_none() => state_root = field.bytes()?.try_into().ok(),
+                12 if ledger.is_none() && number > 0 => ledger = field.bytes()?.try_into().ok().map(LedgerId::new),
                 _ => return Err(DecodeError::Field(field.at)),
             }
         }
-        let missing = DecodeError::Count("roots, parent and operator");
+        let missing = DecodeError::Count("roots, parent, operator or ledger");
+        if ledger.is_none() && number > 0 {
+            return Err(missing);
+        }
         Ok(Self {
             number: Height::new(u64::try_from(number).map_err(|_| missing)?),
             time: Timestamp::new(u64::try_from(time).map_err(|_| missing)?),
             parent: BlockId(parent.ok_or(missing)?),
+            ledger,
             tx_root: tx_root.ok_or(missing)?,
             state_root: state_root.ok_or(missing)?,
             operator: operator.ok_or(missing)?,
@@ -156,10 +165,10 @@ impl BlockHeader {
         BlockId(id)
     }
 
-    /// The ledger that begins with it.
+    /// The ledger that it is of.
     #[must_use]
-    pub fn ledger(&self) -> LedgerId {
-        LedgerId::new(self.id().0)
+    pub fn ledger_id(&self) -> LedgerId {
+        self.ledger.unwrap_or_else(|| LedgerId::new(self.id().0))
     }
 }
 
@@ -177,7 +186,8 @@ impl SignedHeader {
     /// If it does not follow.
     pub fn verify(&self, before: &BlockHeader, schemes: &Schemes) -> Result<(), BlockError> {
         let (header, number) = (&self.header, self.header.number);
-        if before.number.next() != Some(number) || header.parent != before.id() {
+        let is_next = before.number.next() == Some(number) && header.ledger_id() == before.ledger_id();
+        if !is_next || header.parent != before.id() {
             return Err(BlockError::Parent(number));
         }
         if header.time <= before.time {
@@ -259,11 +269,12 @@ impl Block {
 }
 
 impl Equivocation {
-    /// Two headers, if they prove it: both signed by one operator, of one height and after one parent's chain, and different.
+    /// Two headers, if they prove it: both signed by one operator, of one ledger and height, and different.
     #[must_use]
     pub fn prove(first: SignedHeader, second: SignedHeader, schemes: &Schemes) -> Option<Self> {
         let (a, b) = (&first.header, &second.header);
-        let is_proof = a.operator == b.operator && a.number == b.number && a.id() != b.id();
+        let is_of_one = a.operator == b.operator && a.ledger_id() == b.ledger_id();
+        let is_proof = is_of_one && a.number == b.number && a.id() != b.id();
         (is_proof && first.is_signed(schemes) && second.is_signed(schemes)).then_some(Self { first, second })
     }
 }

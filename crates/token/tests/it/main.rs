@@ -5,6 +5,7 @@
 mod channels_on_ledger;
 mod claims;
 mod consistency;
+mod following;
 mod histories;
 mod pair;
 mod transactions;

@@ -3,15 +3,18 @@
 use unchoke_core::Seed;
 use unchoke_core::keys::SecretKey;
 use unchoke_token::ledger::{
-    ChainParams, EmbeddedLedger, Genesis, Ledger as _, MemoryLedgerStore, Receipt, TxError, VerifiedTransaction,
+    ChainParams, EmbeddedLedger, Follower, Genesis, Ledger as _, LedgerStore, MemoryLedgerStore, Receipt, TxError,
+    VerifiedTransaction,
 };
 use unchoke_token::{
-    Address, Contract, KeySigner, Schemes, Signable, SignedTransaction, Signer as _, Timestamp, Transaction, Units,
+    Address, Contract, Height, KeySigner, Schemes, Signable, SignedTransaction, Signer as _, Timestamp, Transaction,
+    Units,
 };
 
 pub(crate) struct World {
     pub(crate) ledger: EmbeddedLedger,
     pub(crate) accounts: Vec<KeySigner>,
+    pub(crate) genesis: Genesis,
     made: u64,
 }
 
@@ -36,7 +39,7 @@ impl World {
         change(&mut params);
         let (schemes, store) = (Schemes::default(), Box::new(MemoryLedgerStore::default()));
         let ledger = EmbeddedLedger::open(&genesis, params, schemes, Box::new(signer(255)), store).unwrap();
-        Self { ledger, accounts, made: 0 }
+        Self { ledger, accounts, genesis, made: 0 }
     }
 
     pub(crate) fn address(&self, number: usize) -> Address {
@@ -70,5 +73,12 @@ impl World {
             let now = self.ledger.head().time.get() + 3000;
             self.ledger.seal(Timestamp::new(now)).unwrap();
         }
+    }
+
+    /// Somebody who begins to follow.
+    pub(crate) fn follower(&mut self, store: Box<dyn LedgerStore>) -> Follower {
+        let first = self.ledger.block(Height::new(0)).unwrap().unwrap();
+        let params = self.ledger.params().clone();
+        Follower::open(self.ledger.id(), &self.genesis, &first, params, Schemes::default(), store).unwrap()
     }
 }
