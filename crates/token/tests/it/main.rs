@@ -7,6 +7,7 @@ mod claims;
 mod consistency;
 mod following;
 mod histories;
+mod ledger_properties;
 mod pair;
 mod transactions;
 mod world;
