@@ -9,5 +9,6 @@ mod following;
 mod histories;
 mod ledger_properties;
 mod pair;
+mod second_scheme;
 mod transactions;
 mod world;
