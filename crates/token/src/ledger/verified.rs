@@ -86,3 +86,44 @@ impl VerifiedTransaction {
         self.id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Transfer;
+    use crate::ids::Timestamp;
+    use crate::signer::{KeySigner, Signable, Signer as _};
+    use crate::transaction::Transaction;
+    use unchoke_core::Seed;
+    use unchoke_core::keys::SecretKey;
+
+    /// Signed by its owner, though under another permission, or not by it alone.
+    #[test]
+    fn permissions_of_several_keys_are_told_to_be_unsupported() {
+        let keys = [1, 2].map(|seed| KeySigner::new(SecretKey::from_seed(&Seed::new([seed; 32]))));
+        let sign = |permission_id, signers: &[usize]| {
+            let [owner_address, to_address] = [0, 1].map(|at: usize| keys[at].address().as_bytes().to_vec());
+            let transfer = Transfer { owner_address, to_address, amount: 1 };
+            let mut transaction = Transaction::new(transfer, 0, &[0; 32], Timestamp::new(1), Timestamp::new(2));
+            transaction.permission_id = permission_id;
+            let signature = |at: &usize| keys[*at].sign(&Signable::Transaction(&transaction)).unwrap();
+            let signatures = signers.iter().map(signature).collect();
+            let signed = SignedTransaction::decode(&transaction.with_signatures(signatures).encode()).unwrap();
+            let schemes = Schemes::default();
+            let all = VerifiedTransaction::all(vec![signed.clone()], &schemes, &mut Seed::new([1; 32]).rng()).remove(0);
+            assert_eq!(all, VerifiedTransaction::new(signed, &schemes));
+            all.map(drop)
+        };
+        let unsupported = Err(TxError::Unsupported("permissions other than the owner's"));
+        assert_eq!(sign(0, &[0]), Ok(()));
+        for (permission_id, signers) in [(1, &[0][..]), (2, &[0]), (i32::MAX, &[0]), (-1, &[0]), (2, &[0, 1])] {
+            assert_eq!(sign(permission_id, signers), unsupported);
+        }
+        for signers in [&[0, 1][..], &[1, 0], &[0, 0], &[0, 1, 0, 1, 0]] {
+            assert_eq!(sign(0, signers), unsupported);
+        }
+        for signers in [&[][..], &[1]] {
+            assert_eq!(sign(0, signers), Err(TxError::Signature(keys[0].address())));
+        }
+    }
+}
