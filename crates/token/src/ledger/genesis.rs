@@ -1,8 +1,8 @@
 //! What a ledger begins with.
 
 use super::params::ChainParams;
-use super::record::Account;
-use super::state::{Draft, State};
+use super::record::{Account, Totals};
+use super::state::State;
 use super::store::StoreError;
 use super::tree::Tree;
 use crate::address::Address;
@@ -10,6 +10,7 @@ use crate::block::{BlockHeader, BlockId};
 use crate::ids::{Height, LedgerId, Timestamp};
 use crate::signer::Refused;
 use crate::units::Units;
+use std::collections::HashMap;
 
 /// What a ledger begins with.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -56,22 +57,17 @@ pub(crate) fn begin(
     params: &ChainParams,
     operator: Address,
 ) -> Result<(BlockHeader, State), OpenError> {
-    let mut state = State::default();
-    let mut draft = Draft::new(&state);
-    let mut all = Units::ZERO;
+    let (mut accounts, mut all) = (HashMap::new(), Units::ZERO);
+    let fresh = || Account { created: genesis.time, ..Account::default() };
     for (address, balance) in &genesis.balances {
         all = all.checked_add(*balance).ok_or(OpenError::Genesis)?;
-        let fresh = || Account { created: genesis.time, ..Account::default() };
-        let account = draft.account_mut(*address).get_or_insert_with(fresh);
+        let account = accounts.entry(*address).or_insert_with(fresh);
         account.balance = account.balance.checked_add(*balance).ok_or(OpenError::Genesis)?;
     }
     for (address, limit) in &genesis.net_limits {
-        let fresh = || Account { created: genesis.time, ..Account::default() };
-        draft.account_mut(*address).get_or_insert_with(fresh).net_limit = *limit;
+        accounts.entry(*address).or_insert_with(fresh).net_limit = *limit;
     }
-    draft.totals_mut().last_token = params.token_id_start;
-    let changes = draft.finish();
-    state.apply(changes, |_| {});
+    let state = State::new(accounts, Totals { last_token: params.token_id_start, ..Totals::default() });
     let mut tree = Tree::default();
     state.keys().for_each(|key| tree.set(&key.to_bytes(), state.encode(&key).as_deref()));
     let header = BlockHeader {

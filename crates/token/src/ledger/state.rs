@@ -154,6 +154,11 @@ parts! {
 }
 
 impl State {
+    /// Accounts and nothing else.
+    pub(crate) fn new(accounts: HashMap<Address, Account>, totals: Totals) -> Self {
+        Self { accounts, totals, ..Self::default() }
+    }
+
     pub(crate) const fn totals(&self) -> &Totals {
         &self.totals
     }
