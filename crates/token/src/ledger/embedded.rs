@@ -63,11 +63,12 @@ impl EmbeddedLedger {
         let machine = match store.head()? {
             Some(number) => Machine::load(number, params, schemes, OpenBlock::IsKept, &mut *store)?,
             None => {
-                let (header, state) = begin(genesis, &params, signer.address())?;
+                let (header, state, tree) = begin(genesis, &params, signer.address())?;
                 let signature = signer.sign(&Signable::Block(&header))?;
                 let block = Block::new(SignedHeader::new(header, signature), Vec::new());
                 let records = state.keys().map(|key| (key, state.encode(&key))).collect();
-                let machine = Machine::new(header.ledger_id(), header, params, schemes, state, OpenBlock::IsKept)?;
+                let machine =
+                    Machine::new(header.ledger_id(), header, params, schemes, state, tree, OpenBlock::IsKept)?;
                 store.commit(&Batch { number: header.number, block: block.encode(), records })?;
                 machine
             }

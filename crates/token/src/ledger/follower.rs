@@ -94,13 +94,14 @@ impl Follower {
         let machine = match store.head()? {
             Some(number) => Machine::load(number, params, schemes, OpenBlock::MayBeUndone, &mut *store)?,
             None => {
-                let (header, state) = begin(genesis, &params, first.header.header.operator)?;
+                let (header, state, tree) = begin(genesis, &params, first.header.header.operator)?;
                 let is_first = first.header.header == header && first.header.is_signed(&schemes);
                 if !is_first || !first.transactions.is_empty() || !first.receipts.is_empty() {
                     return Err(OpenError::First);
                 }
                 let records = state.keys().map(|key| (key, state.encode(&key))).collect();
-                let machine = Machine::new(header.ledger_id(), header, params, schemes, state, OpenBlock::MayBeUndone)?;
+                let machine =
+                    Machine::new(header.ledger_id(), header, params, schemes, state, tree, OpenBlock::MayBeUndone)?;
                 if machine.id == ledger {
                     store.commit(&Batch { number: header.number, block: first.encode(), records })?;
                 }

@@ -2,9 +2,9 @@
 
 use super::params::ChainParams;
 use super::record::{Account, Totals};
-use super::state::State;
+use super::state::{Key, State};
 use super::store::StoreError;
-use super::tree::Tree;
+use super::tree::{Leaf, Tree};
 use crate::address::Address;
 use crate::block::{BlockHeader, BlockId};
 use crate::ids::{Height, LedgerId, Timestamp};
@@ -51,12 +51,12 @@ pub enum OpenError {
     Genesis,
 }
 
-/// The header of the first block, without its signature, and what the ledger remembers after it.
+/// The header of the first block, without its signature, what the ledger remembers after it, and the tree over that.
 pub(crate) fn begin(
     genesis: &Genesis,
     params: &ChainParams,
     operator: Address,
-) -> Result<(BlockHeader, State), OpenError> {
+) -> Result<(BlockHeader, State, Tree), OpenError> {
     let (mut accounts, mut all) = (HashMap::new(), Units::ZERO);
     let fresh = || Account { created: genesis.time, ..Account::default() };
     for (address, balance) in &genesis.balances {
@@ -68,8 +68,8 @@ pub(crate) fn begin(
         accounts.entry(*address).or_insert_with(fresh).net_limit = *limit;
     }
     let state = State::new(accounts, Totals { last_token: params.token_id_start, ..Totals::default() });
-    let mut tree = Tree::default();
-    state.keys().for_each(|key| tree.set(&key.to_bytes(), state.encode(&key).as_deref()));
+    let leaf = |key: Key| state.encode(&key).map(|bytes| Leaf::new(&key.to_bytes(), &bytes));
+    let mut tree = Tree::of(state.keys().filter_map(leaf));
     let header = BlockHeader {
         number: Height::new(0),
         time: genesis.time,
@@ -79,5 +79,5 @@ pub(crate) fn begin(
         state_root: tree.root(),
         operator,
     };
-    Ok((header, state))
+    Ok((header, state, tree))
 }

@@ -7,7 +7,7 @@ use super::genesis::OpenError;
 use super::params::ChainParams;
 use super::state::{Changes, Draft, Key, State};
 use super::store::{LedgerStore, StoreError};
-use super::tree::Tree;
+use super::tree::{Leaf, Tree};
 use super::verified::VerifiedTransaction;
 use crate::block::{Block, BlockHeader};
 use crate::ids::{ChannelId, Height, LedgerId, Timestamp, TxId};
@@ -57,28 +57,27 @@ impl Machine {
     ) -> Result<Self, OpenError> {
         let id = read_block(store, Height::new(0))?.header.header.ledger_id();
         let head = read_block(store, number)?.header.header;
-        let mut state = State::default();
+        let (mut state, mut leaves) = (State::default(), Vec::new());
         store.load(&mut |key, bytes| {
+            leaves.push(Leaf::new(&key.to_bytes(), bytes));
             state.restore(key, bytes).map_err(|_| StoreError::Corrupt("a record cannot be read"))
         })?;
-        let mut machine = Self::new(id, head, params, schemes, state, open_block)?;
+        let tree = Tree::of(leaves.into_iter());
+        let mut machine = Self::new(id, head, params, schemes, state, tree, open_block)?;
         machine.remember_transactions(store)?;
         Ok(machine)
     }
 
-    /// The ledger with this state after this block.
+    /// The ledger with this state, over which the tree stands, after this block.
     pub(crate) fn new(
         id: LedgerId,
         head: BlockHeader,
         params: ChainParams,
         schemes: Schemes,
         state: State,
+        mut tree: Tree,
         open_block: OpenBlock,
     ) -> Result<Self, OpenError> {
-        let mut tree = Tree::default();
-        for key in state.keys() {
-            tree.set(&key.to_bytes(), state.encode(&key).as_deref());
-        }
         if tree.root() != head.state_root {
             return Err(OpenError::StateRoot(head.number));
         }
