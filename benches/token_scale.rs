@@ -238,7 +238,7 @@ fn measure(accounts: u32) -> Figures {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let after = |name: &str| arguments.iter().position(|it| it == name).map(|at| &arguments[at + 1..]);
+    let after = |name: &str| arguments.iter().position(|it| it == name).and_then(|at| arguments.get(at + 1..));
     if let Some([step, path, accounts, ..]) = after("--step") {
         let (path, accounts) = (Path::new(path), accounts.parse().expect("a number"));
         print(&match step.as_str() {
@@ -247,9 +247,11 @@ fn main() {
         });
         return;
     }
-    let accounts: u32 = after("--accounts").and_then(|it| it.first()?.parse().ok()).unwrap_or(1_000_000);
+    let has = |name: &str| arguments.iter().any(|it| it == name);
+    let usual = if has("--bench") && !has("--test") { 1_000_000 } else { 1000 };
+    let accounts: u32 = after("--accounts").and_then(|it| it.first()?.parse().ok()).unwrap_or(usual);
     let all: Vec<Figures> = [4, 2, 1].iter().map(|part| measure(accounts / part)).collect();
-    if arguments.iter().any(|it| it == "--json") {
+    if has("--json") {
         let object = |figures: &Figures| {
             let members: Vec<String> = figures.iter().map(|(name, figure)| format!("\"{name}\":{figure}")).collect();
             format!("{{{}}}", members.join(","))

@@ -262,8 +262,8 @@ impl Source {
                 .map_or((0, Vec::new()), |it| (i64::from(it.index), it.preimage.to_vec()));
             return vec![LaneClaim { tick: tick.0, preimage: tick.1, ..LaneClaim::default() }];
         }
-        let count = 1 + self.below(2);
-        (0..count as u32).map(|lane| self.claim(world, known, lane)).collect()
+        let count = 1 + self.rng.below(2);
+        (0..count).map(|lane| self.claim(world, known, lane)).collect()
     }
 
     fn claim(&mut self, world: &World, known: &Opened, lane: u32) -> LaneClaim {
@@ -320,7 +320,9 @@ impl Source {
             1 => Vec::new(),
             2 => (last + 1).to_string().into_bytes(),
             3..10 => b"_".to_vec(),
-            _ => (1_000_001 + u64::from(self.rng.below((last - 1_000_000).max(1) as u32))).to_string().into_bytes(),
+            _ => (1_000_001 + u64::from(self.rng.below(u32::try_from(last - 1_000_000).unwrap().max(1))))
+                .to_string()
+                .into_bytes(),
         }
     }
 
