@@ -131,15 +131,19 @@ impl BlockHeader {
         let (mut reader, mut time, mut number) = (Reader::new(raw), 0, 0);
         let (mut tx_root, mut parent, mut operator, mut state_root, mut ledger) = (None, None, None, None, None);
         while let Some(field) = reader.next()? {
+            let bad = DecodeError::Field(field.at);
+            let digest = || field.bytes()?.try_into().map(Some).map_err(|_| bad);
             match field.number {
                 1 if time == 0 => time = field.int()?,
-                2 if tx_root.is_none() => tx_root = field.bytes()?.try_into().ok(),
-                3 if parent.is_none() => parent = field.bytes()?.try_into().ok(),
+                2 if tx_root.is_none() => tx_root = digest()?,
+                3 if parent.is_none() => parent = digest()?,
                 7 if number == 0 => number = field.int()?,
-                9 if operator.is_none() => operator = Address::from_slice(field.bytes()?).ok(),
-                11 if state_root.is_none() => state_root = field.bytes()?.try_into().ok(),
-                12 if ledger.is_none() && number > 0 => ledger = field.bytes()?.try_into().ok().map(LedgerId::new),
-                _ => return Err(DecodeError::Field(field.at)),
+                9 if operator.is_none() => {
+                    operator = Some(Address::from_slice(field.bytes()?).map_err(|_| bad)?);
+                }
+                11 if state_root.is_none() => state_root = digest()?,
+                12 if ledger.is_none() && number > 0 => ledger = digest()?.map(LedgerId::new),
+                _ => return Err(bad),
             }
         }
         let missing = DecodeError::Count("roots, parent, operator or ledger");
@@ -302,5 +306,36 @@ impl fmt::Display for BlockId {
 impl fmt::Debug for BlockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlockId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_one_encoding() {
+        let header = BlockHeader {
+            number: Height::new(1),
+            time: Timestamp::new(2),
+            parent: BlockId([3; 32]),
+            ledger: Some(LedgerId::new([4; 32])),
+            tx_root: [5; 32],
+            state_root: [6; 32],
+            operator: Address::from_digest(&[7; 32]),
+        };
+        let raw = header.to_raw();
+        assert_eq!(BlockHeader::from_raw(&raw), Ok(header));
+        // A short digest before the right one.
+        let short = [&raw[..2], &[2 << 3 | 2, 1, 9], &raw[2..]].concat();
+        assert_eq!(BlockHeader::from_raw(&short), Err(DecodeError::Field(2)));
+        // The first block names no ledger, and every other does.
+        let mut of_none = header;
+        of_none.ledger = None;
+        assert!(BlockHeader::from_raw(&of_none.to_raw()).is_err());
+        of_none.number = Height::new(0);
+        assert_eq!(BlockHeader::from_raw(&of_none.to_raw()), Ok(of_none));
+        let first = BlockHeader { number: Height::new(0), ..header };
+        assert!(BlockHeader::from_raw(&first.to_raw()).is_err());
     }
 }
