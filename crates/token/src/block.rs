@@ -1,6 +1,7 @@
 //! Blocks: transactions in order, chained by hash, with the root over all that the ledger remembers after them, signed by its operator.
 //!
-//! The header has TRON's fields, and its id TRON's form: the number, then the last 24 bytes of the digest.
+//! The header has TRON's fields, and its id TRON's form: the number, then the last 24 bytes of the digest. Besides it names its ledger, so that
+//! an operator may run several with one key, and two headers alone prove that it has told two stories of one.
 
 use crate::address::Address;
 use crate::ids::{Height, LedgerId, Timestamp};
@@ -24,6 +25,8 @@ pub struct BlockHeader {
     pub time: Timestamp,
     /// The block before; zeros in the first.
     pub parent: BlockId,
+    /// Its ledger; `None` in the first, whose id is the ledger's.
+    pub ledger: Option<LedgerId>,
     /// Over its transactions, by [`tx_root`].
     pub tx_root: [u8; 32],
     /// Over all that the ledger remembers after them.
@@ -116,6 +119,7 @@ impl BlockHeader {
         out.int(7, self.number.get().cast_signed());
         out.message(9, self.operator.as_bytes());
         out.message(11, &self.state_root);
+        self.ledger.iter().for_each(|it| out.message(12, it.as_bytes()));
         out.0
     }
 
@@ -125,23 +129,32 @@ impl BlockHeader {
     /// If they are no header.
     pub fn from_raw(raw: &[u8]) -> Result<Self, DecodeError> {
         let (mut reader, mut time, mut number) = (Reader::new(raw), 0, 0);
-        let (mut tx_root, mut parent, mut operator, mut state_root) = (None, None, None, None);
+        let (mut tx_root, mut parent, mut operator, mut state_root, mut ledger) = (None, None, None, None, None);
         while let Some(field) = reader.next()? {
+            let bad = DecodeError::Field(field.at);
+            let digest = || field.bytes()?.try_into().map(Some).map_err(|_| bad);
             match field.number {
                 1 if time == 0 => time = field.int()?,
-                2 if tx_root.is_none() => tx_root = field.bytes()?.try_into().ok(),
-                3 if parent.is_none() => parent = field.bytes()?.try_into().ok(),
+                2 if tx_root.is_none() => tx_root = digest()?,
+                3 if parent.is_none() => parent = digest()?,
                 7 if number == 0 => number = field.int()?,
-                9 if operator.is_none() => operator = Address::from_slice(field.bytes()?).ok(),
-                11 if state_root.is_none() => state_root = field.bytes()?.try_into().ok(),
-                _ => return Err(DecodeError::Field(field.at)),
+                9 if operator.is_none() => {
+                    operator = Some(Address::from_slice(field.bytes()?).map_err(|_| bad)?);
+                }
+                11 if state_root.is_none() => state_root = digest()?,
+                12 if ledger.is_none() && number > 0 => ledger = digest()?.map(LedgerId::new),
+                _ => return Err(bad),
             }
         }
-        let missing = DecodeError::Count("roots, parent and operator");
+        let missing = DecodeError::Count("roots, parent, operator or ledger");
+        if ledger.is_none() && number > 0 {
+            return Err(missing);
+        }
         Ok(Self {
             number: Height::new(u64::try_from(number).map_err(|_| missing)?),
             time: Timestamp::new(u64::try_from(time).map_err(|_| missing)?),
             parent: BlockId(parent.ok_or(missing)?),
+            ledger,
             tx_root: tx_root.ok_or(missing)?,
             state_root: state_root.ok_or(missing)?,
             operator: operator.ok_or(missing)?,
@@ -156,10 +169,10 @@ impl BlockHeader {
         BlockId(id)
     }
 
-    /// The ledger that begins with it.
+    /// The ledger that it is of.
     #[must_use]
-    pub fn ledger(&self) -> LedgerId {
-        LedgerId::new(self.id().0)
+    pub fn ledger_id(&self) -> LedgerId {
+        self.ledger.unwrap_or_else(|| LedgerId::new(self.id().0))
     }
 }
 
@@ -177,7 +190,8 @@ impl SignedHeader {
     /// If it does not follow.
     pub fn verify(&self, before: &BlockHeader, schemes: &Schemes) -> Result<(), BlockError> {
         let (header, number) = (&self.header, self.header.number);
-        if before.number.next() != Some(number) || header.parent != before.id() {
+        let is_next = before.number.next() == Some(number) && header.ledger_id() == before.ledger_id();
+        if !is_next || header.parent != before.id() {
             return Err(BlockError::Parent(number));
         }
         if header.time <= before.time {
@@ -259,11 +273,12 @@ impl Block {
 }
 
 impl Equivocation {
-    /// Two headers, if they prove it: both signed by one operator, of one height and after one parent's chain, and different.
+    /// Two headers, if they prove it: both signed by one operator, of one ledger and height, and different.
     #[must_use]
     pub fn prove(first: SignedHeader, second: SignedHeader, schemes: &Schemes) -> Option<Self> {
         let (a, b) = (&first.header, &second.header);
-        let is_proof = a.operator == b.operator && a.number == b.number && a.id() != b.id();
+        let is_of_one = a.operator == b.operator && a.ledger_id() == b.ledger_id();
+        let is_proof = is_of_one && a.number == b.number && a.id() != b.id();
         (is_proof && first.is_signed(schemes) && second.is_signed(schemes)).then_some(Self { first, second })
     }
 }
@@ -291,5 +306,36 @@ impl fmt::Display for BlockId {
 impl fmt::Debug for BlockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlockId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_one_encoding() {
+        let header = BlockHeader {
+            number: Height::new(1),
+            time: Timestamp::new(2),
+            parent: BlockId([3; 32]),
+            ledger: Some(LedgerId::new([4; 32])),
+            tx_root: [5; 32],
+            state_root: [6; 32],
+            operator: Address::from_digest(&[7; 32]),
+        };
+        let raw = header.to_raw();
+        assert_eq!(BlockHeader::from_raw(&raw), Ok(header));
+        // A short digest before the right one.
+        let short = [&raw[..2], &[2 << 3 | 2, 1, 9], &raw[2..]].concat();
+        assert_eq!(BlockHeader::from_raw(&short), Err(DecodeError::Field(2)));
+        // The first block names no ledger, and every other does.
+        let mut of_none = header;
+        of_none.ledger = None;
+        assert!(BlockHeader::from_raw(&of_none.to_raw()).is_err());
+        of_none.number = Height::new(0);
+        assert_eq!(BlockHeader::from_raw(&of_none.to_raw()), Ok(of_none));
+        let first = BlockHeader { number: Height::new(0), ..header };
+        assert!(BlockHeader::from_raw(&first.to_raw()).is_err());
     }
 }

@@ -342,5 +342,8 @@ mod tests {
         );
         assert!(Contract::decode(6, "protocol.TransferContract", &[]).is_err());
         assert!(Contract::decode(7, "protocol.AssetIssueContract", &[]).is_err());
+        // What would give an account several keys is no contract of ours.
+        let update = Contract::decode(46, "protocol.AccountPermissionUpdateContract", &[]);
+        assert_eq!(update, Err(DecodeError::Count("a known contract")));
     }
 }

@@ -12,6 +12,8 @@ pub use unchoke_sim as sim;
 pub use unchoke_storage as storage;
 #[cfg(feature = "swarm")]
 pub use unchoke_swarm as swarm;
+#[cfg(feature = "token")]
+pub use unchoke_token as token;
 #[cfg(feature = "client")]
 pub use unchoke_tokio as client;
 #[cfg(feature = "tracker")]

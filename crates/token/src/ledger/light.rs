@@ -1,14 +1,35 @@
 //! What somebody far away learns of a ledger: what is proved to it.
 
-use super::embedded::Proven;
 use super::record::{Account, Record as _};
+use super::state::Key;
 use super::tree::Proof;
+use crate::address::Address;
 use crate::block::{BlockHeader, SignedHeader};
 use crate::channel::adjudicator::Channel;
 use crate::channel::vault::Vault;
 use crate::proto::{DecodeError, Reader, Writer};
+use crate::scheme::Schemes;
+
+/// What something is, and what proves it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Proven {
+    /// The block whose state it is of.
+    pub header: SignedHeader,
+    /// The bytes that the ledger remembers; `None` if it remembers nothing.
+    pub value: Option<Vec<u8>>,
+    /// The way from there to the state root.
+    pub proof: Proof,
+}
 
 impl Proven {
+    /// Whether the block is one of the operator's and the value is under its state root.
+    #[must_use]
+    pub fn verify(&self, key: &Key, operator: &Address, schemes: &Schemes) -> bool {
+        let is_signed = self.header.header.operator == *operator && self.header.is_signed(schemes);
+        is_signed && self.proof.verify(&self.header.header.state_root, &key.to_bytes(), self.value.as_deref())
+    }
+
     /// The bytes, to be sent.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub struct ChainParams {
     pub create_account_fee: Units,
     /// Besides, for the account that a transaction opens.
     pub create_new_account_fee: Units,
-    /// For a transaction with more than one signature.
+    /// For a transaction with more than one signature, which no ledger of this crate takes.
     pub multi_sign_fee: Units,
     /// For a transaction with a memo.
     pub memo_fee: Units,
@@ -81,7 +81,11 @@ impl ChainParams {
         }
     }
 
-    /// What the main network of TRON charges. `None` for days before [`MAINNET_SINCE`], of which this crate does not know the votes.
+    /// What the main network of TRON charges at a time.
+    ///
+    /// `None` before [`MAINNET_SINCE`]: the network votes on these numbers, and of earlier votes this crate knows neither days nor outcomes. A
+    /// later vote is not known either, so what this gives is right from that day until the next vote. The fee for memos is the one number
+    /// of these that TRON's documentation of that day does not confirm.
     #[must_use]
     pub fn mainnet(date: Timestamp) -> Option<Self> {
         let params = Self {
@@ -94,7 +98,7 @@ impl ChainParams {
         (date >= MAINNET_SINCE).then_some(params)
     }
 
-    /// For a ledger of one's own, which no strangers flood: everything but issuing is free of charge.
+    /// For a ledger of one's own, which no strangers flood: everything is free of charge.
     #[must_use]
     pub fn embedded() -> Self {
         Self {
@@ -108,12 +112,31 @@ impl ChainParams {
     }
 }
 
-/// The day of which the main network's parameters are known: 2026-07-21, from TRON's documentation.
+/// From when on the main network's parameters are known: 2026-07-21 at 00:00 UTC, the day of TRON's documentation that they are taken from.
 pub const MAINNET_SINCE: Timestamp = Timestamp::new(1_784_592_000_000);
 
 const fn sun(units: u64) -> Units {
     match Units::new(units) {
         Some(units) => units,
         None => Units::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_networks_numbers_are_known_from_one_day_on() {
+        // 2026-07-21 is day 20,655 after 1970-01-01.
+        assert_eq!(MAINNET_SINCE.get(), 20_655 * 86_400_000);
+        let before = Timestamp::new(MAINNET_SINCE.get() - 1);
+        assert_eq!(ChainParams::mainnet(before), None);
+        assert_eq!(ChainParams::mainnet(Timestamp::default()), None);
+        let params = ChainParams::mainnet(MAINNET_SINCE).unwrap();
+        assert_eq!((params.fee_per_byte, params.free_net_limit), (sun(1000), 600));
+        assert_eq!(params.create_new_account_fee, sun(1_000_000));
+        assert_eq!(params.asset_issue_fee, ChainParams::genesis().asset_issue_fee);
+        assert_eq!(ChainParams::mainnet(Timestamp::new(u64::MAX)), Some(params));
     }
 }

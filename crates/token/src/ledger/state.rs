@@ -108,6 +108,16 @@ macro_rules! parts {
                     tell(key.into());
                 })*
             }
+
+            /// The same, and returns what undoes it.
+            pub(crate) fn exchange(&mut self, changes: Changes, tell: impl FnMut(Key)) -> Changes {
+                let before = Changes {
+                    $($part: changes.$part.iter().map(|(key, _)| (*key, self.$part.get(key).cloned())).collect(),)*
+                    totals: changes.totals.map(|_| self.totals),
+                };
+                self.apply(changes, tell);
+                before
+            }
         }
 
         impl<'a> Draft<'a> {
@@ -144,6 +154,11 @@ parts! {
 }
 
 impl State {
+    /// Accounts and nothing else.
+    pub(crate) fn new(accounts: HashMap<Address, Account>, totals: Totals) -> Self {
+        Self { accounts, totals, ..Self::default() }
+    }
+
     pub(crate) const fn totals(&self) -> &Totals {
         &self.totals
     }

@@ -5,7 +5,10 @@
 mod channels_on_ledger;
 mod claims;
 mod consistency;
+mod following;
 mod histories;
+mod ledger_properties;
 mod pair;
+mod second_scheme;
 mod transactions;
 mod world;

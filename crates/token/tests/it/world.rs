@@ -1,17 +1,21 @@
 //! A ledger in memory and accounts on it.
 
+use std::sync::{Arc, Mutex};
 use unchoke_core::Seed;
 use unchoke_core::keys::SecretKey;
 use unchoke_token::ledger::{
-    ChainParams, EmbeddedLedger, Genesis, Ledger as _, MemoryLedgerStore, Receipt, TxError, VerifiedTransaction,
+    Batch, ChainParams, EmbeddedLedger, Follower, Genesis, Ledger as _, LedgerStore, MemoryLedgerStore, Receipt,
+    StoreError, TakeRecord, TxError, VerifiedTransaction,
 };
 use unchoke_token::{
-    Address, Contract, KeySigner, Schemes, Signable, SignedTransaction, Signer as _, Timestamp, Transaction, Units,
+    Address, Contract, Height, KeySigner, Schemes, Signable, SignedTransaction, Signer as _, Timestamp, Transaction,
+    Units,
 };
 
 pub(crate) struct World {
     pub(crate) ledger: EmbeddedLedger,
     pub(crate) accounts: Vec<KeySigner>,
+    pub(crate) genesis: Genesis,
     made: u64,
 }
 
@@ -28,15 +32,24 @@ pub(crate) fn units(units: u64) -> Units {
 impl World {
     /// A ledger on which so many accounts have a million units each.
     pub(crate) fn new(accounts: u8, change: impl FnOnce(&mut ChainParams)) -> Self {
+        Self::begin(accounts, Box::new(MemoryLedgerStore::default()), |params, _| change(params))
+    }
+
+    /// The same in a store, with a beginning of its own.
+    pub(crate) fn begin(
+        accounts: u8,
+        store: Box<dyn LedgerStore>,
+        change: impl FnOnce(&mut ChainParams, &mut Genesis),
+    ) -> Self {
         let accounts: Vec<_> = (0..accounts).map(signer).collect();
         let mut genesis = Genesis::default();
         genesis.time = Timestamp::new(START);
         genesis.balances = accounts.iter().map(|it| (it.address(), units(1_000_000))).collect();
         let mut params = ChainParams::embedded();
-        change(&mut params);
-        let (schemes, store) = (Schemes::default(), Box::new(MemoryLedgerStore::default()));
+        change(&mut params, &mut genesis);
+        let schemes = Schemes::default();
         let ledger = EmbeddedLedger::open(&genesis, params, schemes, Box::new(signer(255)), store).unwrap();
-        Self { ledger, accounts, made: 0 }
+        Self { ledger, accounts, genesis, made: 0 }
     }
 
     pub(crate) fn address(&self, number: usize) -> Address {
@@ -49,11 +62,22 @@ impl World {
     }
 
     pub(crate) fn sign(&mut self, by: usize, contract: impl Into<Contract>) -> SignedTransaction {
+        self.sign_changed(by, contract, |_| {})
+    }
+
+    /// The same with a change before it is signed.
+    pub(crate) fn sign_changed(
+        &mut self,
+        by: usize,
+        contract: impl Into<Contract>,
+        change: impl FnOnce(&mut Transaction),
+    ) -> SignedTransaction {
         self.made += 1;
         let head = self.ledger.head();
         let expiration = Timestamp::new(head.time.get() + 60_000);
         let made = Timestamp::new(START + self.made);
-        let transaction = Transaction::new(contract, head.number.get(), head.id().as_bytes(), made, expiration);
+        let mut transaction = Transaction::new(contract, head.number.get(), head.id().as_bytes(), made, expiration);
+        change(&mut transaction);
         let signature = self.accounts[by].sign(&Signable::Transaction(&transaction)).unwrap();
         transaction.with_signatures(vec![signature])
     }
@@ -70,5 +94,40 @@ impl World {
             let now = self.ledger.head().time.get() + 3000;
             self.ledger.seal(Timestamp::new(now)).unwrap();
         }
+    }
+
+    /// Opens the ledger again out of a store.
+    pub(crate) fn reopen(&mut self, store: Box<dyn LedgerStore>) {
+        let (params, operator) = (self.ledger.params().clone(), Box::new(signer(255)));
+        self.ledger = EmbeddedLedger::open(&self.genesis, params, Schemes::default(), operator, store).unwrap();
+    }
+
+    /// Somebody who begins to follow.
+    pub(crate) fn follower(&mut self, store: Box<dyn LedgerStore>) -> Follower {
+        let first = self.ledger.block(Height::new(0)).unwrap().unwrap();
+        let params = self.ledger.params().clone();
+        Follower::open(self.ledger.id(), &self.genesis, &first, params, Schemes::default(), store).unwrap()
+    }
+}
+
+/// A store that several may have open, one after the other.
+#[derive(Clone, Default)]
+pub(crate) struct SharedStore(Arc<Mutex<MemoryLedgerStore>>);
+
+impl LedgerStore for SharedStore {
+    fn head(&mut self) -> Result<Option<Height>, StoreError> {
+        self.0.lock().unwrap().head()
+    }
+
+    fn load(&mut self, take: &mut TakeRecord<'_>) -> Result<(), StoreError> {
+        self.0.lock().unwrap().load(take)
+    }
+
+    fn block(&mut self, number: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.lock().unwrap().block(number)
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.0.lock().unwrap().commit(batch)
     }
 }
