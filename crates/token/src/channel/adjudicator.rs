@@ -464,7 +464,7 @@ impl Channel {
         }
         let (mut lanes, mut sum, mut last) = (self.lanes.clone(), self.claimed, None);
         for claim in claims {
-            let (lane, value) = self.value(id, claim, height, schemes)?;
+            let (lane, value, _) = self.check_claim(id, claim, height, schemes)?;
             if last.replace(lane).is_some_and(|last| lane <= last) {
                 return Err(ChannelError::Lanes(params.max_lanes));
             }
@@ -492,14 +492,14 @@ impl Channel {
         Ok((lanes, sum))
     }
 
-    /// The lane of a claim, and what it is worth.
-    fn value(
+    /// The lane of a claim, what it is worth, and the last height at which it counts, 0 if there is none.
+    pub(super) fn check_claim(
         &self,
         id: &ChannelId,
         claim: &LaneClaim,
         height: Height,
         schemes: &Schemes,
-    ) -> Result<(Lane, Units), ChannelError> {
+    ) -> Result<(Lane, Units, Height), ChannelError> {
         let tick = read_tick(claim)?;
         let bad_tick = ChannelError::Tick(claim.tick);
         match &self.key {
@@ -520,7 +520,7 @@ impl Channel {
                 if tick.is_some_and(|tick| !tick.leads_to(id, &voucher.anchor)) {
                     return Err(bad_tick);
                 }
-                Ok((voucher.lane, value))
+                Ok((voucher.lane, value, voucher.not_after))
             }
             VoucherKey::HashOnly { anchor, tick_value, max_ticks } => {
                 let is_bare = claim.voucher.is_empty() && claim.signature.is_empty();
@@ -528,7 +528,8 @@ impl Channel {
                 if !tick.leads_to(id, anchor) {
                     return Err(bad_tick);
                 }
-                Ok((Lane::new(0), tick_value.checked_mul(tick.index.into()).ok_or(ChannelError::Amount)?))
+                let value = tick_value.checked_mul(tick.index.into()).ok_or(ChannelError::Amount)?;
+                Ok((Lane::new(0), value, Height::new(0)))
             }
         }
     }

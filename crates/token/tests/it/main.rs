@@ -8,4 +8,5 @@ mod consistency;
 mod histories;
 mod pair;
 mod transactions;
+mod watcher;
 mod world;
