@@ -6,6 +6,7 @@ mod channels_on_ledger;
 mod claims;
 mod consistency;
 mod histories;
+mod memory;
 mod pair;
 mod transactions;
 mod watcher;
