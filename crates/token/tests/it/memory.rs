@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const LEDGER: LedgerId = LedgerId::new([3; 32]);
-const CHANNELS: usize = 10_000;
+const CHANNELS: u16 = 10_000;
 
 /// The payer opens a channel, signs a voucher in a session of its own and pays three ticks of it, under each of these names.
 fn pay(payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item = u16>) -> ChannelId {
@@ -85,13 +85,17 @@ fn an_open_channel_takes_its_payee_512_bytes() {
     let (now, before) = (Instant::now(), LIVE.get());
     let mut payee = new_payee();
     for number in 0..CHANNELS {
-        pay(&mut payee, number as u16, now, std::iter::once(0));
+        pay(&mut payee, number, now, std::iter::once(0));
     }
-    let each = (LIVE.get() - before) as usize / CHANNELS;
+    let each = (LIVE.get() - before) as usize / usize::from(CHANNELS);
     // Each has ticks that are not in the log yet.
     assert!(payee.poll_timeout().is_some());
     payee.handle_timeout(payee.poll_timeout().unwrap());
-    assert_eq!(std::iter::from_fn(|| payee.poll_output()).count(), 2 * CHANNELS, "a record and a receipt for each");
+    assert_eq!(
+        std::iter::from_fn(|| payee.poll_output()).count(),
+        2 * usize::from(CHANNELS),
+        "a record and a receipt for each"
+    );
     drop(payee);
     assert_eq!(LIVE.get(), before);
     assert!(each <= 512, "{each} bytes");
