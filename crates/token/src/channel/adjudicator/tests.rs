@@ -204,6 +204,21 @@ fn a_lane_claimed_twice_is_paid_once_and_lanes_add_up() {
 }
 
 #[test]
+fn a_lane_that_somebody_has_claimed_before_does_not_keep_the_others_out() {
+    let (id, mut channel) = open(1000);
+    let best = [claim(id, 1, 5, 2, 0), claim(id, 2, 20, 0, 0)];
+    assert_eq!(at(&mut channel, &id, 11, &best[..1]).unwrap().payee, units(11));
+    assert_eq!(at(&mut channel, &id, 11, &best).unwrap().payee, units(20));
+    let stale = ChannelError::Stale { lane: Lane::new(1), claimed: units(11), value: units(11) };
+    assert_eq!(at(&mut channel, &id, 11, &best), Err(stale));
+    assert_eq!(channel.lanes(), [(Lane::new(1), units(11)), (Lane::new(2), units(20))]);
+    // A lane that is worth nothing is not begun.
+    let nothing = [claim(id, 0, 0, 0, 0), claim(id, 1, 5, 3, 0)];
+    assert_eq!(at(&mut channel, &id, 11, &nothing).unwrap().payee, units(3));
+    assert_eq!(channel.lanes().len(), 2);
+}
+
+#[test]
 fn all_claims_count_or_none_and_their_lanes_rise() {
     let (id, mut channel) = open(1000);
     let before = channel.clone();
