@@ -276,6 +276,7 @@ mod tests {
         let chain = TickChain::new(CHANNEL, &Seed::new([3; 32]), 8);
         let other = ChannelId::new([8; 32]);
         assert!(!chain.tick(3).unwrap().leads_to(&other, chain.anchor()));
+        assert!(!Tick::new(0, *chain.anchor()).leads_to(&CHANNEL, chain.anchor()));
         let mut cursor = TickCursor::new(*chain.anchor(), 8);
         assert_eq!(cursor.accept(&other, chain.tick(3).unwrap()), Err(TickError::NoLink(3)));
     }
