@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(cursor.accept(&CHANNEL, tick(5 + STEP)), Ok(STEP));
         assert_eq!(cursor.accept(&CHANNEL, tick(9001)), Err(TickError::Beyond { index: 9001, max: 9000 }));
         assert_eq!(cursor.accept(&CHANNEL, Tick::new(8000, tick(8001).preimage)), Err(TickError::NoLink(8000)));
-        assert_eq!(cursor.last(), tick(5 + STEP));
+        assert_eq!((cursor.last(), cursor.max_ticks()), (tick(5 + STEP), 9000));
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Run {
                 run.vault(payer, payee, 0, 200);
                 run.vault(payer, payee, 1, 100);
             }
-            run.open(payer, payee, if payer < payee { 0 } else { 150 });
+            // With little in them the limit is met soon.
+            run.open(payer, payee, if payer < payee { 0 } else { [25, 150, 60][(payer + payee) % 3] });
         }
         run.work_and_sync();
         run.blocks(DEPTH + 1);
@@ -181,6 +182,7 @@ impl Run {
             7 => self.nodes[node].logs[role as usize].store.fail_after((second / 2 % 4) as u64, Failure::Once),
             8 => self.restart(node, role, second / 2),
             9 if second % 4 == 0 => self.lose(node),
+            9 => self.lie(id, payer, payee, second / 4),
             10..=12 => {
                 let value = [units(3), units(1), Units::ZERO][second / 2 % 3];
                 let _ = self.nodes[payer].payer.arm(id, lane, units(second / 8 % 8), value);
@@ -207,14 +209,13 @@ impl Run {
             25 => self.vault(payer, payee, second % 6, second / 6 + 1),
             26 if second % 4 == 0 => self.chain.reorganise(1 + first % DEPTH as usize, second % 8 == 0),
             27 => self.cheat(first, second),
-            28 if second % 4 == 3 => self.lie(id, payer, payee, second / 4),
             28 => self.forge(pair, first, second),
             29 => {
                 self.nodes[node].refuses = second % 3 == 0;
                 self.nodes[node].is_away = second % 5 == 0;
             }
             30 => match second % 4 {
-                0 => self.open(payer, payee, 100 * (second / 4 % 2)),
+                0 => self.open(payer, payee, [0, 20, 100][second / 4 % 3]),
                 1 => {
                     let (owner_address, channel) = (self.owner(payer), id.as_bytes().to_vec());
                     let top_up = ChannelTopUp { owner_address, channel, amount: second as i64 };
