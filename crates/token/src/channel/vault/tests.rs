@@ -126,6 +126,33 @@ proptest! {
     }
 }
 
+#[test]
+fn a_vault_that_is_written_down_comes_back_unless_it_breaks_the_rules() {
+    let mut vault = Vault::default();
+    vault.deposit(units(100)).unwrap();
+    vault.allocate(payee(1), units(30)).unwrap();
+    vault.allocate(payee(2), units(20)).unwrap();
+    vault.request_release(&payee(2), units(5), Height::new(9)).unwrap();
+    vault.request_withdrawal(units(40), Height::new(8)).unwrap();
+    let parts: Vec<_> = vault.reservations().map(|(payee, it)| (*payee, it.amount, it.release)).collect();
+    assert_eq!(Vault::from_parts(vault.liquid(), vault.withdrawal(), parts.clone()), Some(vault));
+    let twice = [parts[0], parts[0]];
+    assert_eq!(Vault::from_parts(units(1), None, twice), None);
+    let all = [(payee(1), Units::MAX, None), (payee(2), units(1), None)];
+    assert_eq!(Vault::from_parts(Units::ZERO, None, all), None);
+    assert_eq!(Vault::from_parts(units(1), None, all[..1].iter().copied()), None);
+    assert!(Vault::from_parts(Units::ZERO, None, all[..1].iter().copied()).is_some());
+    let many = |count: usize| {
+        let parts = (0..count).map(|number| {
+            let mut digest = [0; 32];
+            digest[24..].copy_from_slice(&number.to_be_bytes());
+            (Address::from_digest(&digest), units(1), None)
+        });
+        Vault::from_parts(Units::ZERO, None, parts)
+    };
+    assert_eq!((many(MAX_PAYEES).is_some(), many(MAX_PAYEES + 1)), (true, None));
+}
+
 const LEDGER: LedgerId = LedgerId::new([3; 32]);
 const WHO: usize = 3;
 
