@@ -200,6 +200,9 @@ impl Run {
                 let _ = self.nodes[payer].payer.close(close);
                 // The payee may be away all the while.
                 self.nodes[payee].is_away |= second % 4 == 0;
+                if second % 8 == 0 {
+                    self.claim_late(id, payee);
+                }
             }
             23 => self.nodes[payee].payee.claim(id),
             24 => {
@@ -233,6 +236,7 @@ impl Run {
                     }
                 }
             },
+            31 if second % 4 == 0 => self.spend_all(id, payer, payee),
             31 => {
                 // The whole resend, twice in one session.
                 if let Some(session) = self.link(payer, payee).session {

@@ -70,6 +70,39 @@ impl Run {
         }
     }
 
+    /// A payer pays all that it can in one lane and then in the other, and each time the ticks are lost and it starts again.
+    pub(super) fn spend_all(&mut self, id: ChannelId, payer: usize, payee: usize) {
+        for lane in [Lane::new(0), Lane::new(1)] {
+            self.connect((payer.min(payee), payer.max(payee)));
+            self.work_and_sync();
+            let _ = self.nodes[payer].payer.arm(id, lane, Units::ZERO, units(3));
+            self.work_and_sync();
+            while self.nodes[payer].payer.pay(id, lane, 1).is_ok() {}
+            self.work();
+            self.nodes[payer].logs[0].sync();
+            self.work();
+            self.restart(payer, Role::Payer, 0);
+        }
+    }
+
+    /// Somebody hands in, bit by bit and at the last moment, what a payee holds that is away.
+    pub(super) fn claim_late(&mut self, id: ChannelId, payee: usize) {
+        let deadline = |run: &Self| match run.chain.ledger.channel(&id).map(|it| it.phase()) {
+            Some(Phase::Closing { deadline, .. }) => Some(deadline),
+            _ => None,
+        };
+        self.work_and_sync();
+        while deadline(self).is_some_and(|it| self.chain.height().saturating_add(2) < it) {
+            self.blocks(1);
+        }
+        for claim in self.nodes[payee].payee.claims(&id) {
+            for claim in [LaneClaim { tick: 0, preimage: Vec::new(), ..claim.clone() }, claim] {
+                let (owner_address, channel) = (self.owner(payee), id.as_bytes().to_vec());
+                self.hand_in(payee, ChannelClaim { owner_address, channel, claims: vec![claim] });
+            }
+        }
+    }
+
     /// A claim that was good once is handed in by somebody.
     pub(super) fn cheat(&mut self, first: usize, second: usize) {
         if self.old.is_empty() {
