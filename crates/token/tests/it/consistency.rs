@@ -202,6 +202,12 @@ impl Run {
                 self.nodes[payee].is_away |= second % 4 == 0;
                 if second % 8 == 0 {
                     self.claim_late(id, payee);
+                } else if second % 8 == 4 {
+                    // Until it is over.
+                    self.work_and_sync();
+                    self.blocks(DISPUTE + 1);
+                    let finish = ChannelFinish { owner_address: self.owner(payer), channel: id.as_bytes().to_vec() };
+                    self.hand_in(payer, finish);
                 }
             }
             23 => self.nodes[payee].payee.claim(id),

@@ -99,6 +99,7 @@ impl Run {
             for claim in [LaneClaim { tick: 0, preimage: Vec::new(), ..claim.clone() }, claim] {
                 let (owner_address, channel) = (self.owner(payee), id.as_bytes().to_vec());
                 self.hand_in(payee, ChannelClaim { owner_address, channel, claims: vec![claim] });
+                self.blocks(1);
             }
         }
     }
