@@ -38,7 +38,7 @@ pub(crate) struct Chain {
     pub(crate) views: VecDeque<View>,
     pub(crate) channels: BTreeMap<ChannelId, ChannelOpen>,
     /// Those that have ended because the time for claims was over.
-    pub(crate) finished: Vec<ChannelId>,
+    pub(crate) finished: Vec<(ChannelId, Channel)>,
     made: u64,
 }
 
@@ -139,7 +139,8 @@ impl Chain {
                     })
             }),
             Contract::ChannelFinish(it) => {
-                self.finished.push(ChannelId::new(it.channel[..].try_into().unwrap()));
+                let id = ChannelId::new(it.channel[..].try_into().unwrap());
+                self.finished.push((id, self.ledger.channel(&id).unwrap().clone()));
                 matches!(phase(&it.channel), Some(Phase::Closing { deadline, .. }) if height >= deadline)
             }
             Contract::ChannelCloseMutual(it) => it.not_after.cast_unsigned() >= height.get(),

@@ -67,9 +67,8 @@ impl Run {
             let log = watch.log.load().unwrap();
             watch.watcher = Watcher::restore(config(), watch.address, Arc::new(keys::schemes()), &log).unwrap();
         }
-        for id in std::mem::take(&mut self.chain.finished) {
+        for (id, channel) in std::mem::take(&mut self.chain.finished) {
             let promised = watch.promised.get(&id).copied().unwrap_or_default();
-            let Some(channel) = self.chain.ledger.channel(&id).filter(|it| it.phase() == Phase::Done) else { continue };
             let due = channel.deposit().map_or(promised, |it| it.min(promised));
             assert!(channel.claimed() >= due, "the watcher held {promised}, {} are claimed", channel.claimed());
         }
