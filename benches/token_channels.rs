@@ -24,6 +24,13 @@ fn ticks(criterion: &mut Criterion) {
         );
     });
     group.bench_function("payer reveals 4096", |bencher| {
+        bencher.iter_batched_ref(
+            || chain.clone(),
+            |chain| (1..=4096).filter_map(|index| chain.reveal(black_box(index))).count(),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("payer looks up 4096, each from a kept link", |bencher| {
         bencher.iter(|| (1..=4096).filter_map(|index| chain.tick(black_box(index))).count());
     });
     group.bench_function("payer makes a chain of 4096", |bencher| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use unchoke_core::Seed;
-use unchoke_token::channel::{Log, Message, Payee, PayeeConfig, Payer, PayerConfig, log};
+use unchoke_token::channel::{Log, Message, Payee, PayeeConfig, Payer, PayerConfig, Watcher, WatcherConfig, log};
 use unchoke_token::tick::{Tick, TickCursor};
 use unchoke_token::voucher::{Claim, CloseStatement, SignedVoucher, Voucher};
 use unchoke_token::{Address, Block, ChannelId, Schemes, SignedTransaction};
@@ -59,6 +59,10 @@ pub fn channel_log(data: &[u8]) {
         let _ = payer.snapshot();
     }
     let (address, schemes) = (Address::from_digest(&[1; 32]), Arc::new(Schemes::default()));
+    if let Ok(watcher) = Watcher::restore(WatcherConfig::default(), address, Arc::clone(&schemes), &log) {
+        assert!(watcher.channels().all(|id| watcher.held(&id) <= unchoke_token::Units::MAX));
+        let _ = watcher.snapshot();
+    }
     if let Ok(payee) = Payee::restore(PayeeConfig::default(), address, schemes, Seed::new([1; 32]).rng(), &log) {
         assert!(payee.channels().all(|id| payee.claims(&id).is_empty() || id != ChannelId::new([0; 32])));
         let _ = payee.snapshot();

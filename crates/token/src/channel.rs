@@ -10,6 +10,7 @@ pub mod payee;
 pub mod payer;
 pub mod store;
 pub mod vault;
+pub mod watcher;
 
 pub use adjudicator::{Channel, ChannelError, ChannelParams};
 pub use fault::{Disposition, Fault};
@@ -23,3 +24,4 @@ pub use payer::{Payer, PayerConfig, PayerPhase, RecordError};
 pub use store::FileChannelStore;
 pub use store::{ChannelStore, MemoryChannelStore, StoreError};
 pub use vault::{Vault, VaultError};
+pub use watcher::{Client, Watcher, WatcherConfig};

@@ -66,7 +66,7 @@ impl Tick {
     }
 }
 
-/// The payer's side of a chain: about √n links are kept, and no more than √n hashes give any other.
+/// The payer's side of a chain: about 2·√n links are kept, and no more than √n hashes give any other. One after the other, they cost a hash each.
 ///
 /// Its contents are not printed.
 #[derive(Clone)]
@@ -77,6 +77,8 @@ pub struct TickChain {
     stride: u32,
     /// w[stride], w[2 · stride], …, and w[len] last.
     kept: Vec<[u8; 32]>,
+    /// The links from a kept one down to the last that was revealed, and which the kept one is.
+    segment: (u32, Vec<[u8; 32]>),
     anchor: [u8; 32],
 }
 
@@ -96,7 +98,7 @@ impl TickChain {
             }
         }
         kept.reverse();
-        Self { channel, len, stride, kept, anchor: link }
+        Self { channel, len, stride, kept, segment: (0, Vec::new()), anchor: link }
     }
 
     /// The chain's end, which a voucher carries.
@@ -115,16 +117,37 @@ impl TickChain {
     /// The tick with a number; `None` if there is none.
     #[must_use]
     pub fn tick(&self, index: u32) -> Option<Tick> {
+        let (above, link) = self.kept_above(index)?;
+        Some(Tick::new(index, walk(&self.channel, link, above.checked_sub(index)?)))
+    }
+
+    /// The same; what is hashed on the way is kept for the ticks after it.
+    #[must_use]
+    pub fn reveal(&mut self, index: u32) -> Option<Tick> {
+        let (above, link) = self.kept_above(index)?;
+        let (top, links) = &mut self.segment;
+        if *top != above {
+            *top = above;
+            links.clear();
+            links.push(link);
+        }
+        let place = above.checked_sub(index)? as usize;
+        while links.len() <= place {
+            links.push(step(&self.channel, links.last()?));
+        }
+        Some(Tick::new(index, *links.get(place)?))
+    }
+
+    /// The next kept link at or above one, and which it is.
+    fn kept_above(&self, index: u32) -> Option<(u32, [u8; 32])> {
         if index == 0 || index > self.len {
             return None;
         }
-        // The next kept link at or above it.
         let place = index.div_ceil(self.stride);
-        let (above, link) = match self.kept.get(place.checked_sub(1)? as usize) {
-            Some(link) if place.checked_mul(self.stride)? < self.len => (place.checked_mul(self.stride)?, link),
-            _ => (self.len, self.kept.last()?),
-        };
-        Some(Tick::new(index, walk(&self.channel, *link, above.checked_sub(index)?)))
+        match self.kept.get(place.checked_sub(1)? as usize) {
+            Some(link) if place.checked_mul(self.stride)? < self.len => Some((place.checked_mul(self.stride)?, *link)),
+            _ => Some((self.len, *self.kept.last()?)),
+        }
     }
 }
 
@@ -214,12 +237,18 @@ mod tests {
     #[test]
     fn every_tick_of_every_length_leads_to_the_anchor() {
         for len in [1, 2, 3, 4, 5, 8, 15, 16, 17, 99, 100, 1000, 4096] {
-            let chain = TickChain::new(CHANNEL, &Seed::new([1; 32]), len);
+            let mut chain = TickChain::new(CHANNEL, &Seed::new([1; 32]), len);
             assert_eq!(chain.len(), len);
             let mut cursor = TickCursor::new(*chain.anchor(), len);
             for index in 1..=len {
-                assert_eq!(cursor.accept(&CHANNEL, chain.tick(index).unwrap()), Ok(1));
+                let tick = chain.reveal(index).unwrap();
+                assert_eq!((cursor.accept(&CHANNEL, tick), chain.tick(index)), (Ok(1), Some(tick)));
+                assert!(chain.segment.1.len() <= chain.stride as usize + 1);
             }
+            for index in [len, 1, len.div_ceil(2), len] {
+                assert_eq!(chain.reveal(index), chain.tick(index));
+            }
+            assert_eq!((chain.reveal(0), chain.reveal(len + 1)), (None, None));
             assert!(chain.tick(len).unwrap().leads_to(&CHANNEL, chain.anchor()));
             assert_eq!((chain.tick(0), chain.tick(len + 1)), (None, None));
             assert!(chain.kept.len() <= 2 * (len.isqrt() as usize) + 3);
@@ -239,7 +268,7 @@ mod tests {
         assert_eq!(cursor.accept(&CHANNEL, tick(5 + STEP)), Ok(STEP));
         assert_eq!(cursor.accept(&CHANNEL, tick(9001)), Err(TickError::Beyond { index: 9001, max: 9000 }));
         assert_eq!(cursor.accept(&CHANNEL, Tick::new(8000, tick(8001).preimage)), Err(TickError::NoLink(8000)));
-        assert_eq!(cursor.last(), tick(5 + STEP));
+        assert_eq!((cursor.last(), cursor.max_ticks()), (tick(5 + STEP), 9000));
     }
 
     #[test]
@@ -247,6 +276,7 @@ mod tests {
         let chain = TickChain::new(CHANNEL, &Seed::new([3; 32]), 8);
         let other = ChannelId::new([8; 32]);
         assert!(!chain.tick(3).unwrap().leads_to(&other, chain.anchor()));
+        assert!(!Tick::new(0, *chain.anchor()).leads_to(&CHANNEL, chain.anchor()));
         let mut cursor = TickCursor::new(*chain.anchor(), 8);
         assert_eq!(cursor.accept(&other, chain.tick(3).unwrap()), Err(TickError::NoLink(3)));
     }

@@ -244,11 +244,12 @@ impl Channel {
         Ok(())
     }
 
-    /// Takes claims, all or none. Of one that is worth more than what is left of the deposit, as much counts as there is. No claims at all
-    /// ask for what a vault has not paid yet of those before, even when the channel is done.
+    /// Takes claims, all or none; those that are no better than what was claimed of their lanes do no harm beside one that is. Of one that is
+    /// worth more than what is left of the deposit, as much counts as there is. No claims at all ask for what a vault has not paid yet of those
+    /// before, even when the channel is done.
     ///
     /// # Errors
-    /// If one is not good, or no better than what was claimed.
+    /// If one is not good, or none is better than what was claimed.
     pub fn claim(
         &mut self,
         id: &ChannelId,
@@ -462,9 +463,9 @@ impl Channel {
         if claims.is_empty() || claims.len() > params.max_lanes {
             return Err(ChannelError::Lanes(params.max_lanes));
         }
-        let (mut lanes, mut sum, mut last) = (self.lanes.clone(), self.claimed, None);
+        let (mut lanes, mut sum, mut last, mut stale) = (self.lanes.clone(), self.claimed, None, None);
         for claim in claims {
-            let (lane, value) = self.value(id, claim, height, schemes)?;
+            let (lane, value, _) = self.check_claim(id, claim, height, schemes)?;
             if last.replace(lane).is_some_and(|last| lane <= last) {
                 return Err(ChannelError::Lanes(params.max_lanes));
             }
@@ -477,8 +478,11 @@ impl Channel {
                 }
             };
             let Some((_, claimed)) = lanes.get_mut(place) else { continue };
-            let more = value.checked_sub(*claimed).filter(|more| !more.is_zero());
-            let more = more.ok_or(ChannelError::Stale { lane, claimed: *claimed, value })?;
+            let Some(more) = value.checked_sub(*claimed).filter(|more| !more.is_zero()) else {
+                // Whoever hands in one of them alone would keep the others out.
+                stale.get_or_insert(ChannelError::Stale { lane, claimed: *claimed, value });
+                continue;
+            };
             // As much as there is; a later claim may get the rest, if the payer adds to the deposit.
             let room = self.deposit.unwrap_or(Units::MAX).saturating_sub(sum);
             let counted = more.min(room);
@@ -487,19 +491,20 @@ impl Channel {
         }
         if sum == self.claimed {
             let deposit = self.deposit.unwrap_or(Units::MAX);
-            return Err(ChannelError::Total { total: sum, claimed: self.claimed, deposit });
+            return Err(stale.unwrap_or(ChannelError::Total { total: sum, claimed: self.claimed, deposit }));
         }
+        lanes.retain(|(_, claimed)| !claimed.is_zero());
         Ok((lanes, sum))
     }
 
-    /// The lane of a claim, and what it is worth.
-    fn value(
+    /// The lane of a claim, what it is worth, and the last height at which it counts, 0 if there is none.
+    pub(super) fn check_claim(
         &self,
         id: &ChannelId,
         claim: &LaneClaim,
         height: Height,
         schemes: &Schemes,
-    ) -> Result<(Lane, Units), ChannelError> {
+    ) -> Result<(Lane, Units, Height), ChannelError> {
         let tick = read_tick(claim)?;
         let bad_tick = ChannelError::Tick(claim.tick);
         match &self.key {
@@ -520,7 +525,7 @@ impl Channel {
                 if tick.is_some_and(|tick| !tick.leads_to(id, &voucher.anchor)) {
                     return Err(bad_tick);
                 }
-                Ok((voucher.lane, value))
+                Ok((voucher.lane, value, voucher.not_after))
             }
             VoucherKey::HashOnly { anchor, tick_value, max_ticks } => {
                 let is_bare = claim.voucher.is_empty() && claim.signature.is_empty();
@@ -528,7 +533,8 @@ impl Channel {
                 if !tick.leads_to(id, anchor) {
                     return Err(bad_tick);
                 }
-                Ok((Lane::new(0), tick_value.checked_mul(tick.index.into()).ok_or(ChannelError::Amount)?))
+                let value = tick_value.checked_mul(tick.index.into()).ok_or(ChannelError::Amount)?;
+                Ok((Lane::new(0), value, Height::new(0)))
             }
         }
     }

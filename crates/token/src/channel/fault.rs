@@ -58,6 +58,9 @@ pub enum Fault {
     /// There are as many lanes as there may be.
     #[error("too many lanes")]
     Lanes,
+    /// There are as many channels as there may be, here or of whoever asks.
+    #[error("too many channels")]
+    Channels,
     /// The other side is not there, or has not told yet what it holds.
     #[error("not connected")]
     Disconnected,
@@ -118,6 +121,7 @@ impl Fault {
             Self::Transaction => 17,
             Self::Ledger(_) => 18,
             Self::Amount => 19,
+            Self::Channels => 20,
         }
     }
 

@@ -6,6 +6,8 @@
 mod lane;
 mod peer;
 mod record;
+mod short;
+mod table;
 
 use super::adjudicator::{Channel, Phase, VoucherKey};
 use super::fault::Fault;
@@ -16,7 +18,6 @@ use super::output::{Event, Output, Request, Session, ToSign};
 use super::payer::RecordError;
 use crate::address::Address;
 use crate::contract::{ChannelClaim, LaneClaim};
-use crate::ids::SchemeId;
 use crate::ids::{ChannelId, Height, Lane, UpdateId};
 use crate::scheme::Schemes;
 use crate::transaction::SignedTransaction;
@@ -24,11 +25,14 @@ use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher};
 use lane::PayeeLane;
 use record::Record;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use table::{PayeeChannel, Place, Table};
 use unchoke_core::Rng;
+
+pub use table::PayeePhase;
 
 /// How a payee goes about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,12 +61,14 @@ pub struct Payee {
     address: Address,
     schemes: Arc<Schemes>,
     rng: Rng,
-    channels: HashMap<ChannelId, PayeeChannel>,
-    aliases: HashMap<(Session, u16), (ChannelId, Lane)>,
+    channels: Table,
+    aliases: HashMap<(Session, u16), (Place, Lane)>,
     /// Vouchers that were not checked yet.
     unchecked: Vec<(Session, u16, SignedVoucher)>,
-    /// When ticks of a lane have to go into the log.
-    flushes: BTreeMap<(Instant, ChannelId, Lane), ()>,
+    /// Channels that have ticks which are not in the log.
+    unflushed: Vec<Place>,
+    /// When these have to go into the log.
+    flush_at: Option<Instant>,
     height: Height,
     last: UpdateId,
     requests: HashMap<Request, Asked>,
@@ -72,55 +78,6 @@ pub struct Payee {
     is_frozen: bool,
     /// The log is damaged: nothing is taken, and nothing is written.
     is_corrupt: bool,
-}
-
-/// A channel, as its payee knows it.
-struct PayeeChannel {
-    scheme: SchemeId,
-    key: Box<[u8]>,
-    payer: Address,
-    opened_at: Height,
-    /// All that can be had of it.
-    limit: Units,
-    /// What the ledger has been shown.
-    claimed: Units,
-    /// What the payee has got.
-    paid: Units,
-    /// Whether the payer has put it into the channel, so that there is no more than that.
-    has_deposit: bool,
-    phase: PayeePhase,
-    /// The last session in which the payer has spoken of it.
-    session: Option<Session>,
-    /// A claim that the wallet is asked for.
-    asked: Option<Request>,
-    lanes: Vec<PayeeLane>,
-}
-
-/// Where a channel stands for its payee.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PayeePhase {
-    /// It is in the log, and the ledger was not heard of yet.
-    Unknown,
-    /// Payments count.
-    Open,
-    /// A total is signed: payments do not count any more.
-    CoopClosing {
-        /// The total.
-        total: Units,
-        /// The last height at which it counts.
-        not_after: Height,
-    },
-    /// Claims are taken below this height.
-    Closing {
-        /// The height.
-        deadline: Height,
-    },
-    /// It is over, and the payer's vault has not had all that was claimed.
-    Unpaid {
-        /// What is missing.
-        rest: Units,
-    },
 }
 
 #[derive(Clone, Copy)]
@@ -138,10 +95,11 @@ impl Payee {
             address,
             schemes,
             rng,
-            channels: HashMap::new(),
+            channels: Table::default(),
             aliases: HashMap::new(),
             unchecked: Vec::new(),
-            flushes: BTreeMap::new(),
+            unflushed: Vec::new(),
+            flush_at: None,
             height: Height::new(0),
             last: UpdateId::new(0),
             requests: HashMap::new(),
@@ -178,19 +136,19 @@ impl Payee {
     #[must_use]
     pub fn snapshot(&self) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
-        for (id, channel) in &self.channels {
-            let (scheme, key) = (channel.scheme, channel.key.clone());
+        for (id, channel) in self.channels.ids().filter_map(|id| Some((id, self.channels.get(&id)?))) {
+            let (scheme, key) = (channel.scheme, channel.key[..].into());
             let (payer, opened_at) = (channel.payer, channel.opened_at);
-            records.push(Record::Channel { id: *id, scheme, key, payer, opened_at }.encode());
+            records.push(Record::Channel { id, scheme, key, payer, opened_at }.encode());
             for lane in &channel.lanes {
                 records.push(Record::Voucher(lane.signed()).encode());
                 if lane.last_tick().index > 0 {
                     let (seq, tick) = (lane.voucher.seq, lane.last_tick());
-                    records.push(Record::Tick(*id, lane.voucher.lane, seq, tick).encode());
+                    records.push(Record::Tick(id, lane.voucher.lane, seq, tick).encode());
                 }
             }
             if let PayeePhase::CoopClosing { total, not_after } = channel.phase {
-                records.push(Record::Agreed(CloseStatement::new(*id, total, not_after)).encode());
+                records.push(Record::Agreed(CloseStatement::new(id, total, not_after)).encode());
             }
         }
         records
@@ -229,7 +187,7 @@ impl Payee {
             return Err(Fault::UnknownChannel(id));
         }
         let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
-        if !self.channels.contains_key(&id) {
+        if !self.channels.contains(&id) {
             self.check_log()?;
             let (key, payer, opened_at) = (key[..].into(), view.payer(), view.opened_at());
             self.write(Record::Channel { id, scheme: *scheme, key, payer, opened_at })?;
@@ -238,8 +196,7 @@ impl Payee {
         (channel.limit, channel.has_deposit) = (limit, view.deposit().is_some());
         (channel.claimed, channel.paid) = (view.claimed(), view.paid());
         for (lane, claimed) in view.lanes() {
-            let known = channel.lanes.iter_mut().find(|it| it.voucher.lane == *lane);
-            known.into_iter().for_each(|it| it.claimed = *claimed);
+            channel.lane_mut(*lane).into_iter().for_each(|it| it.claimed = *claimed);
         }
         match view.phase() {
             Phase::Closing { deadline, .. } => {
@@ -280,7 +237,7 @@ impl Payee {
     /// Whoever has the transaction may hand it in.
     pub fn claim(&mut self, id: ChannelId) {
         let claims = self.claims(&id);
-        let Some(channel) = self.channels.get(&id).filter(|it| it.asked.is_none()) else { return };
+        let Some(channel) = self.channels.get(&id).filter(|it| !it.is_asked) else { return };
         if claims.is_empty()
             && (channel.has_deposit || channel.claimed <= channel.paid || channel.limit <= channel.paid)
         {
@@ -289,7 +246,7 @@ impl Payee {
         let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
         let contract = ChannelClaim { owner_address, channel, claims };
         let request = self.request(Asked::Claim(id));
-        self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = Some(request));
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = true);
         self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
     }
 
@@ -335,26 +292,28 @@ impl Payee {
 
     /// A session has ended.
     pub fn disconnect(&mut self, session: Session) {
-        self.aliases.retain(|(known, _), _| *known != session);
+        let channels = &mut self.channels;
+        self.aliases.retain(|(known, alias), (place, lane)| {
+            let is_other = *known != session;
+            if let Some(channel) = channels.at_mut(*place).filter(|_| !is_other) {
+                channel.forget_name(*lane, (session, *alias));
+            }
+            is_other
+        });
         self.unchecked.retain(|(known, ..)| *known != session);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(((at, id, lane), ())) = self.flushes.first_key_value().map(|(key, ())| (*key, ()))
-            && at <= now
-            && !self.is_frozen
-        {
-            self.flushes.pop_first();
-            self.flush(id, lane);
+        if self.flush_at.is_some_and(|at| at <= now) && !self.is_frozen {
+            self.flush_unflushed();
         }
     }
 
     /// Writes what is not in the log yet, as before a shutdown.
     pub fn flush_all(&mut self) {
         self.check_vouchers();
-        let due: Vec<_> = std::mem::take(&mut self.flushes).into_keys().collect();
-        due.into_iter().for_each(|(_, id, lane)| self.flush(id, lane));
+        self.flush_unflushed();
     }
 
     /// The signature that was asked for.
@@ -373,7 +332,7 @@ impl Payee {
     /// The signer or the wallet has refused.
     pub fn handle_refused(&mut self, request: Request) {
         if let Some(Asked::Claim(id)) = self.requests.remove(&request) {
-            self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = None);
+            self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
         }
     }
 
@@ -383,7 +342,7 @@ impl Payee {
     /// If none was asked for under this request.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
         let Some(Asked::Claim(id)) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
-        self.channels.get_mut(&id).into_iter().for_each(|it| it.asked = None);
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
         self.outputs.push_back(Output::Submit(Gated::new(self.last, Box::new(transaction))));
         Ok(())
     }
@@ -416,7 +375,7 @@ impl Payee {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.flushes.first_key_value().map(|((at, ..), ())| *at)
+        self.flush_at
     }
 
     /// Where a channel stands.
@@ -427,14 +386,13 @@ impl Payee {
 
     /// All channels, in no order.
     pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
-        self.channels.keys().copied()
+        self.channels.ids()
     }
 
     /// What was paid in a lane over the channel's life.
     #[must_use]
     pub fn paid(&self, id: &ChannelId, lane: Lane) -> Units {
-        let lanes = self.channels.get(id).map_or(&[][..], |it| &it.lanes);
-        lanes.iter().find(|it| it.voucher.lane == lane).map_or(Units::ZERO, PayeeLane::value)
+        self.channels.get(id).and_then(|it| it.lane(lane)).map_or(Units::ZERO, PayeeLane::value)
     }
 
     /// What was paid through a channel.
@@ -445,19 +403,31 @@ impl Payee {
 
     /// Notes what was served in a lane, for receipts.
     pub fn set_served(&mut self, id: &ChannelId, lane: Lane, bytes: u64) {
-        let lanes = self.channels.get_mut(id).map(|it| it.lanes.iter_mut()).into_iter().flatten();
-        lanes.filter(|it| it.voucher.lane == lane).for_each(|it| it.served = bytes);
+        let lane = self.channels.get_mut(id).and_then(|it| it.lane_mut(lane));
+        lane.into_iter().for_each(|it| it.served = bytes);
+    }
+
+    /// Writes the last ticks of all lanes.
+    fn flush_unflushed(&mut self) {
+        self.flush_at = None;
+        for place in std::mem::take(&mut self.unflushed) {
+            let lanes = self.channels.at_mut(place).map(|it| it.lanes.iter_mut()).into_iter().flatten();
+            let due = lanes.filter_map(|it| std::mem::take(&mut it.is_noted).then_some(it.voucher.lane));
+            for lane in due.collect::<Vec<_>>() {
+                self.flush(place, lane);
+            }
+        }
     }
 
     /// Writes the last tick of a lane, and tells the payer.
-    fn flush(&mut self, id: ChannelId, lane: Lane) {
-        let channel = self.channels.get(&id);
-        let Some(state) = channel.and_then(|it| it.lanes.iter().find(|it| it.voucher.lane == lane)) else { return };
+    fn flush(&mut self, place: Place, lane: Lane) {
+        let channel = self.channels.at(place);
+        let Some((channel, state)) = channel.and_then(|it| Some((it, it.lane(lane)?))) else { return };
         if state.unflushed() == 0 {
             return;
         }
+        let (id, name) = (state.voucher.channel, channel.name(state));
         let record = Record::Tick(id, lane, state.voucher.seq, state.last_tick());
-        let name = self.aliases.iter().find(|(_, named)| **named == (id, lane)).map(|(name, _)| *name);
         if self.write(record).is_ok()
             && let Some((session, alias)) = name
         {
@@ -468,7 +438,7 @@ impl Payee {
 
     fn receipt(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
         let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let state = channel.lanes.iter().find(|it| it.voucher.lane == lane).ok_or(Fault::UnknownLane(lane))?;
+        let state = channel.lane(lane).ok_or(Fault::UnknownLane(lane))?;
         let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
         self.send(session, self.last, Message::Receipt { alias, seq, index, served });
         Ok(())
@@ -512,38 +482,19 @@ impl Payee {
         let lost = RecordError::Inconsistent;
         match record {
             Record::Channel { id, scheme, key, payer, opened_at } => {
-                let none = Units::ZERO;
-                let channel = PayeeChannel {
-                    scheme,
-                    key,
-                    payer,
-                    opened_at,
-                    limit: none,
-                    claimed: none,
-                    paid: none,
-                    has_deposit: false,
-                    phase: PayeePhase::Unknown,
-                    session: None,
-                    asked: None,
-                    lanes: Vec::new(),
-                };
-                self.channels.insert(id, channel);
+                self.channels.insert(id, PayeeChannel::new(scheme, &key, payer, opened_at));
             }
             Record::Voucher(signed) => {
                 let channel = self.channels.get_mut(&signed.voucher.channel).ok_or(lost)?;
-                let place = channel.lanes.iter_mut().find(|it| it.voucher.lane == signed.voucher.lane);
-                match place {
+                match channel.lane_mut(signed.voucher.lane) {
                     Some(lane) if lane.voucher.seq < signed.voucher.seq => lane.renew(signed),
                     Some(_) => return Err(lost),
-                    None => {
-                        channel.lanes.reserve_exact(1);
-                        channel.lanes.push(PayeeLane::new(signed));
-                    }
+                    None => channel.add(PayeeLane::new(signed)),
                 }
             }
             Record::Tick(id, lane, seq, tick) => {
                 let channel = self.channels.get_mut(&id).ok_or(lost)?;
-                let state = channel.lanes.iter_mut().find(|it| it.voucher.lane == lane && it.voucher.seq == seq);
+                let state = channel.lane_mut(lane).filter(|it| it.voucher.seq == seq);
                 state.ok_or(lost)?.handle_flushed(tick);
             }
             Record::Agreed(statement) => {
@@ -556,43 +507,13 @@ impl Payee {
                 channel.phase = PayeePhase::CoopClosing { total: statement.total, not_after };
             }
             Record::Settled(id) => {
-                self.channels.remove(&id);
-                self.aliases.retain(|_, (of, _)| *of != id);
-                self.flushes.retain(|(_, of, _), ()| *of != id);
+                if let Some(place) = self.channels.remove(&id) {
+                    self.aliases.retain(|_, (of, _)| *of != place);
+                    self.unflushed.retain(|of| *of != place);
+                }
             }
         }
         Ok(())
-    }
-}
-
-impl PayeeChannel {
-    fn check_open(&self) -> Result<(), Fault> {
-        match self.phase {
-            PayeePhase::Open => Ok(()),
-            PayeePhase::Unknown => Err(Fault::Phase("not known to the ledger")),
-            PayeePhase::CoopClosing { .. } | PayeePhase::Closing { .. } => Err(Fault::Phase("closing")),
-            PayeePhase::Unpaid { .. } => Err(Fault::Phase("done")),
-        }
-    }
-
-    /// A later session takes the place of the one before.
-    fn check_session(&mut self, session: Session) -> Result<(), Fault> {
-        if self.session.is_some_and(|known| session < known) {
-            return Err(Fault::Disconnected);
-        }
-        self.session = Some(session);
-        Ok(())
-    }
-
-    /// What was paid in all lanes.
-    fn held(&self) -> Units {
-        let sum = self.lanes.iter().map(PayeeLane::value).try_fold(Units::ZERO, Units::checked_add);
-        sum.unwrap_or(Units::MAX)
-    }
-
-    fn held_besides(&self, lane: Lane) -> Result<Units, Fault> {
-        let others = self.lanes.iter().filter(|it| it.voucher.lane != lane);
-        others.map(PayeeLane::value).try_fold(Units::ZERO, Units::checked_add).ok_or(Fault::Amount)
     }
 }
 

@@ -128,6 +128,7 @@ impl Vault {
         let reservation = self.hard.get_mut(payee).ok_or(insufficient(Units::ZERO))?;
         reservation.amount.checked_sub(amount).ok_or(insufficient(reservation.amount))?;
         reservation.release = (!amount.is_zero()).then_some(Pending { amount, at });
+        self.take_reserved(payee, Units::ZERO);
         Ok(())
     }
 
@@ -205,6 +206,7 @@ impl Vault {
         vault.liquid.checked_add(vault.reserved).map(|_| vault)
     }
 
+    /// Takes from a reservation; one of nothing goes away.
     fn take_reserved(&mut self, payee: &Address, amount: Units) {
         let Some(reservation) = self.hard.get_mut(payee) else { return };
         let amount = amount.min(reservation.amount);
@@ -220,124 +222,4 @@ impl Vault {
 pub const MAX_PAYEES: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn units(units: u64) -> Units {
-        Units::new(units).unwrap()
-    }
-
-    fn payee(number: u8) -> Address {
-        Address::from_digest(&[number; 32])
-    }
-
-    #[test]
-    fn a_reservation_is_paid_first_and_the_rest_out_of_what_is_liquid() {
-        let mut vault = Vault::default();
-        vault.deposit(units(100)).unwrap();
-        vault.allocate(payee(1), units(30)).unwrap();
-        assert_eq!((vault.liquid(), vault.total()), (units(70), units(100)));
-        assert_eq!(vault.pay(&payee(1), units(20)), units(20));
-        assert_eq!(vault.pay(&payee(2), units(60)), units(60));
-        assert_eq!(vault.pay(&payee(1), units(50)), units(20));
-        assert_eq!(vault.pay(&payee(1), units(1)), Units::ZERO);
-        assert_eq!(vault, Vault::default());
-    }
-
-    #[test]
-    fn a_reservation_shrinks_only_when_its_time_has_come_and_by_what_is_left() {
-        let mut vault = Vault::default();
-        vault.deposit(units(100)).unwrap();
-        vault.allocate(payee(1), units(30)).unwrap();
-        let missing = VaultError::Insufficient { needed: units(31), has: units(30) };
-        assert_eq!(vault.request_release(&payee(1), units(31), Height::new(10)), Err(missing));
-        assert_eq!(vault.finish_release(&payee(1), Height::new(10)), Err(VaultError::NotAnnounced));
-        vault.request_release(&payee(1), units(25), Height::new(10)).unwrap();
-        assert_eq!(vault.sure_for(&payee(1), Height::new(9)), units(30));
-        assert_eq!(vault.sure_for(&payee(1), Height::new(10)), units(5));
-        assert_eq!(vault.finish_release(&payee(1), Height::new(9)), Err(VaultError::TooEarly(Height::new(10))));
-        assert_eq!(vault.pay(&payee(1), units(20)), units(20));
-        assert_eq!(vault.finish_release(&payee(1), Height::new(10)), Ok(units(10)));
-        assert_eq!((vault.liquid(), vault.total()), (units(80), units(80)));
-        assert_eq!(vault.reservations().count(), 0);
-        assert_eq!(vault.finish_release(&payee(1), Height::new(10)), Err(VaultError::NotAnnounced));
-    }
-
-    #[test]
-    fn an_announcement_of_nothing_takes_one_back() {
-        let mut vault = Vault::default();
-        vault.deposit(units(100)).unwrap();
-        vault.allocate(payee(1), units(30)).unwrap();
-        vault.request_release(&payee(1), units(25), Height::new(10)).unwrap();
-        vault.request_release(&payee(1), Units::ZERO, Height::new(10)).unwrap();
-        assert_eq!(vault.finish_release(&payee(1), Height::new(10)), Err(VaultError::NotAnnounced));
-        vault.request_withdrawal(units(70), Height::new(10)).unwrap();
-        vault.request_withdrawal(Units::ZERO, Height::new(10)).unwrap();
-        assert_eq!(vault.finish_withdrawal(Height::new(10)), Err(VaultError::NotAnnounced));
-        assert_eq!(vault.withdrawal(), None);
-    }
-
-    #[test]
-    fn money_leaves_only_when_its_time_has_come_and_only_what_is_liquid_then() {
-        let mut vault = Vault::default();
-        assert_eq!(vault.deposit(Units::ZERO), Err(VaultError::Amount));
-        vault.deposit(units(100)).unwrap();
-        assert_eq!(vault.deposit(Units::MAX), Err(VaultError::Amount));
-        let missing = VaultError::Insufficient { needed: units(101), has: units(100) };
-        assert_eq!(vault.request_withdrawal(units(101), Height::new(5)), Err(missing));
-        vault.request_withdrawal(units(100), Height::new(5)).unwrap();
-        assert_eq!(vault.finish_withdrawal(Height::new(4)), Err(VaultError::TooEarly(Height::new(5))));
-        vault.allocate(payee(1), units(60)).unwrap();
-        assert_eq!(vault.finish_withdrawal(Height::new(5)), Ok(units(40)));
-        assert_eq!(vault.total(), units(60));
-        assert_eq!(vault.allocate(payee(1), Units::ZERO), Err(VaultError::Amount));
-        let missing = VaultError::Insufficient { needed: units(1), has: Units::ZERO };
-        assert_eq!(vault.allocate(payee(1), units(1)), Err(missing));
-    }
-
-    #[test]
-    fn payees_are_limited() {
-        let mut vault = Vault::default();
-        vault.deposit(units(5000)).unwrap();
-        let payee = |number: usize| {
-            let mut digest = [0; 32];
-            digest[24..].copy_from_slice(&number.to_be_bytes());
-            Address::from_digest(&digest)
-        };
-        for number in 0..MAX_PAYEES {
-            vault.allocate(payee(number), units(1)).unwrap();
-        }
-        assert_eq!(vault.allocate(payee(MAX_PAYEES), units(1)), Err(VaultError::TooManyPayees));
-        assert_eq!(vault.allocate(payee(0), units(1)), Ok(()));
-    }
-
-    proptest! {
-        /// Whatever is done, and in whichever order: what went in is there or went out, and reservations are covered.
-        #[test]
-        fn money_is_conserved(steps in proptest::collection::vec((0..7_u8, 0..3_u8, 0..50_u64), 0..60)) {
-            let (mut vault, mut put_in, mut out) = (Vault::default(), 0, 0);
-            for (height, (what, who, amount)) in steps.into_iter().enumerate() {
-                let (who, amount, now) = (payee(who), units(amount), Height::new(height as u64));
-                let later = now.saturating_add(3);
-                match what {
-                    0 => put_in += vault.deposit(amount).map_or(0, |()| amount.get()),
-                    1 => drop(vault.allocate(who, amount)),
-                    2 => drop(vault.request_release(&who, amount, later)),
-                    3 => drop(vault.finish_release(&who, now)),
-                    4 => drop(vault.request_withdrawal(amount, later)),
-                    5 => out += vault.finish_withdrawal(now).map_or(0, Units::get),
-                    _ => {
-                        let sure = vault.sure_for(&who, now).min(amount);
-                        let paid = vault.pay(&who, amount);
-                        prop_assert!(paid >= sure && paid <= amount);
-                        out += paid.get();
-                    }
-                }
-                let hard: u64 = vault.reservations().map(|(_, it)| it.amount.get()).sum();
-                prop_assert_eq!(vault.liquid().get() + hard, put_in - out);
-                prop_assert_eq!(vault.total().get(), put_in - out);
-            }
-        }
-    }
-}
+mod tests;

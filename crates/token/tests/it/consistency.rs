@@ -5,17 +5,20 @@
 //! | 1 conservation, 3 reservations are covered | `Chain::check`, after each transaction and block |
 //! | 2 claims within the deposit, 8 and 10 nothing falls, 18 what is done stays | `Chain::submit` |
 //! | 4 nobody loses more than it has signed or revealed, 12 and 13 at the ledger | `Run::check_ledger` |
+//! | 16 what a watcher holds is claimed before the end | `Run::watch`, in half of the runs |
 //! | 5 a payee gets what it held, 16 within the window, 17 the payer the rest, 28 nothing is left over, liveness | `Run::settle_all` |
-//! | 6 no rounding, 14 keys, 15 heights at the boundary, 30 memory | unit tests of `units`, `adjudicator`, `scheme`, `message` and `log` |
+//! | 6 no rounding, 14 keys | unit tests of `units`, `adjudicator` and `scheme` |
 //! | 7, 24 one voucher for a number | `TestSigner`, wherever it signs |
 //! | 9 and 8 at the payee: ticks and totals never fall | `Run::check_payees` |
 //! | 11 numbers of records rise by one | `MemoryChannelStore::append` |
 //! | 12 a changed bit changes nothing at the payee | `Run::forge` |
+//! | 13 and 2 at the payee: what is of another channel, lower, too much or too late changes nothing | `Run::lie` |
+//! | 15 heights at the boundary, 20 one extension | `Chain::check_times`, after each transaction |
 //! | 19, 29 any order gives the same end | `Run::settle_all` |
-//! | 20 one extension | unit tests of `adjudicator` |
 //! | 22, 23 nothing is paid beyond the limit | `Run::check_ledger` |
 //! | 25 what was receipted survives | `Run::check_payees` |
 //! | 26, 27 a log and its snapshot give the same machine | `Node::restart` |
+//! | 30 memory | `Node::restart`; lengths in `Run::carry_out`; by the allocator in `memory` |
 //! | 21 the window, 31 the floor | of `unchoke-pay` and `unchoke-swarm` |
 
 #![allow(clippy::unwrap_used, reason = "a run that cannot go on has failed")]
@@ -33,6 +36,8 @@
 mod chain;
 #[path = "consistency/keys.rs"]
 mod keys;
+#[path = "consistency/lies.rs"]
+mod lies;
 #[path = "consistency/node.rs"]
 mod node;
 #[cfg(test)]
@@ -40,6 +45,8 @@ mod node;
 mod runs;
 #[path = "consistency/settle.rs"]
 mod settle;
+#[path = "consistency/watch.rs"]
+mod watch;
 
 use chain::{Chain, DEPTH, DISPUTE};
 use node::{Deed, Node, Role};
@@ -47,14 +54,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use unchoke_token::channel::adjudicator::Phase;
 use unchoke_token::channel::store::Failure;
-use unchoke_token::channel::{Disposition, Event, Fault, Message, PayeePhase, PayerPhase, Session, Vault};
+use unchoke_token::channel::{Disposition, Event, Fault, Message, PayeePhase, PayerPhase, Session};
 use unchoke_token::contract::{
     ChannelClaim, ChannelClose, ChannelFinish, ChannelOpen, ChannelTopUp, LaneClaim, VaultAllocate, VaultDeposit,
     VaultRelease, VaultReleaseFinish, VaultWithdraw, VaultWithdrawFinish,
 };
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::voucher::Voucher;
-use unchoke_token::{AssetId, ChannelId, Lane, SchemeId, Seq, Signer as _, Units};
+use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Seq, Signer as _, Units};
+
+use watch::Watch;
 
 const NODES: usize = 3;
 
@@ -64,6 +73,9 @@ const NODES: usize = 3;
 /// If an invariant is broken.
 pub(crate) fn run(bytes: &[u8]) {
     let mut run = Run::new();
+    if bytes.len() % 2 == 1 {
+        run.watch = Some(Watch::new(run.nodes[2].signer.address()));
+    }
     let mut bytes = bytes.iter().copied();
     while let Some(action) = bytes.next() {
         let mut next = || usize::from(bytes.next().unwrap_or(0));
@@ -93,6 +105,8 @@ struct Run {
     old: Vec<(ChannelId, Vec<LaneClaim>)>,
     /// A node that goes down when so many more messages were sent.
     kill: Option<(usize, usize)>,
+    /// In half of the runs; in the others payees have to claim for themselves.
+    watch: Option<Watch>,
 }
 
 #[derive(Default)]
@@ -124,6 +138,7 @@ impl Run {
             receipts: BTreeMap::new(),
             old: Vec::new(),
             kill: None,
+            watch: None,
         }
     }
 
@@ -134,7 +149,8 @@ impl Run {
                 run.vault(payer, payee, 0, 200);
                 run.vault(payer, payee, 1, 100);
             }
-            run.open(payer, payee, if payer < payee { 0 } else { 150 });
+            // With little in them the limit is met soon.
+            run.open(payer, payee, if payer < payee { 0 } else { [25, 150, 60][(payer + payee) % 3] });
         }
         run.work_and_sync();
         run.blocks(DEPTH + 1);
@@ -151,7 +167,14 @@ impl Run {
         let (id, payer, payee) = self.pick(first);
         let lane = Lane::new((second % 2) as u32);
         match action % 32 {
-            0..=2 => drop(self.deliver(pair, second % 2)),
+            0..=2 => {
+                let queue = &mut self.links.get_mut(&pair).unwrap().queues[second % 2];
+                // Some come twice.
+                if let Some(message) = queue.front().filter(|_| second % 16 >= 14).cloned() {
+                    queue.push_front(message);
+                }
+                self.deliver(pair, second % 2);
+            }
             3 => self.work_and_sync(),
             4 => self.disconnect(pair),
             5 => self.connect(pair),
@@ -159,6 +182,7 @@ impl Run {
             7 => self.nodes[node].logs[role as usize].store.fail_after((second / 2 % 4) as u64, Failure::Once),
             8 => self.restart(node, role, second / 2),
             9 if second % 4 == 0 => self.lose(node),
+            9 => self.lie(id, payer, payee, second / 4),
             10..=12 => {
                 let value = [units(3), units(1), Units::ZERO][second / 2 % 3];
                 let _ = self.nodes[payer].payer.arm(id, lane, units(second / 8 % 8), value);
@@ -176,6 +200,15 @@ impl Run {
                 let _ = self.nodes[payer].payer.close(close);
                 // The payee may be away all the while.
                 self.nodes[payee].is_away |= second % 4 == 0;
+                if second % 8 == 0 {
+                    self.claim_late(id, payee);
+                } else if second % 8 == 4 {
+                    // Until it is over.
+                    self.work_and_sync();
+                    self.blocks(DISPUTE + 1);
+                    let finish = ChannelFinish { owner_address: self.owner(payer), channel: id.as_bytes().to_vec() };
+                    self.hand_in(payer, finish);
+                }
             }
             23 => self.nodes[payee].payee.claim(id),
             24 => {
@@ -191,7 +224,7 @@ impl Run {
                 self.nodes[node].is_away = second % 5 == 0;
             }
             30 => match second % 4 {
-                0 => self.open(payer, payee, 100 * (second / 4 % 2)),
+                0 => self.open(payer, payee, [0, 20, 100][second / 4 % 3]),
                 1 => {
                     let (owner_address, channel) = (self.owner(payer), id.as_bytes().to_vec());
                     let top_up = ChannelTopUp { owner_address, channel, amount: second as i64 };
@@ -209,6 +242,7 @@ impl Run {
                     }
                 }
             },
+            31 if second % 4 == 0 => self.spend_all(id, payer, payee),
             31 => {
                 // The whole resend, twice in one session.
                 if let Some(session) = self.link(payer, payee).session {
@@ -372,43 +406,6 @@ impl Run {
         std::iter::from_fn(|| payee.poll_fault()).any(|(_, fault)| fault.disposition() == Disposition::Strike)
     }
 
-    /// A message with a changed bit, beside the one that is on its way.
-    fn forge(&mut self, pair: (usize, usize), first: usize, second: usize) {
-        let to = first / 3 % 2;
-        let link = &self.links[&pair];
-        let Some(((Role::Payer, bytes), session)) = link.queues[to].front().cloned().zip(link.session) else { return };
-        let Ok(Message::Voucher { .. } | Message::Tick { .. }) = Message::decode(&bytes) else { return };
-        let node = [pair.0, pair.1][to];
-        // Names of lanes are the session's, and not signed.
-        let unsigned = if bytes[0] >= 0x80 { 2 } else { 3 };
-        let bit = unsigned * 8 + (first * 256 + second) % ((bytes.len() - unsigned) * 8);
-        let mut bent = bytes;
-        bent[bit / 8] ^= 1 << (bit % 8);
-        // Vouchers that have come before are looked at first.
-        while let Some(output) = self.nodes[node].payee.poll_output() {
-            self.nodes[node].logs[1].keep(output);
-        }
-        let held = |run: &Self| run.chain.channels.keys().map(|id| run.nodes[node].payee.held(id)).collect::<Vec<_>>();
-        let before = held(self);
-        let _ = self.hand_over(node, session, Role::Payer, &bent);
-        while let Some(output) = self.nodes[node].payee.poll_output() {
-            self.nodes[node].logs[1].keep(output);
-        }
-        self.poll_faults(node);
-        assert_eq!(held(self), before, "a changed bit changes nothing");
-    }
-
-    /// A claim that was good once is handed in by somebody.
-    fn cheat(&mut self, first: usize, second: usize) {
-        if self.old.is_empty() {
-            return;
-        }
-        let (id, claims) = self.old[(first * 256 + second) % self.old.len()].clone();
-        let by = first % NODES;
-        let contract = ChannelClaim { owner_address: self.owner(by), channel: id.as_bytes().to_vec(), claims };
-        self.hand_in(by, contract);
-    }
-
     /// Seals so many blocks, and shows each node what is settled then.
     fn blocks(&mut self, count: u64) {
         for _ in 0..count {
@@ -419,6 +416,7 @@ impl Run {
                 }
             }
             self.work();
+            self.watch();
         }
     }
 
@@ -430,14 +428,7 @@ impl Run {
         for (id, open) in channels {
             let (payer, payee) = (self.account(&open.owner_address), self.account(&open.payee_address));
             let known = view.channels.get(&id);
-            let sure = |vault: &Option<Vault>| {
-                let until = view.height.saturating_add(DISPUTE + 2 + 2 * DEPTH);
-                vault.as_ref().map_or(Units::ZERO, |it| it.sure_for(&self.nodes[payee].signer.address(), until))
-            };
-            let limit = known.map(|it| {
-                let paid = it.paid().checked_add(sure(&view.vaults[payer])).unwrap();
-                it.deposit().unwrap_or(paid)
-            });
+            let limit = known.map(|it| self.limit(&view, it));
             if payer == node && is_new[0] {
                 let is_live = known.is_some_and(|it| it.phase() != Phase::Done);
                 if is_live && self.nodes[node].payer.phase(&id).is_none() {
@@ -454,6 +445,14 @@ impl Run {
                 let _ = self.nodes[node].payee.handle_channel(view.height, id, known, limit.unwrap_or_default());
             }
         }
+    }
+
+    /// What can be had of a channel.
+    fn limit(&self, view: &chain::View, channel: &unchoke_token::channel::Channel) -> Units {
+        let payer = self.account(channel.payer().as_bytes());
+        let until = view.height.saturating_add(DISPUTE + 2 + 2 * DEPTH);
+        let sure = view.vaults[payer].as_ref().map_or(Units::ZERO, |it| it.sure_for(&channel.payee(), until));
+        channel.deposit().unwrap_or(channel.paid().checked_add(sure).unwrap())
     }
 
     /// Does what the machines ask for, as far as their logs allow.
@@ -480,6 +479,7 @@ impl Run {
     fn carry_out(&mut self, node: usize, role: Role, deed: Deed) {
         match deed {
             Deed::Send(session, bytes) => {
+                assert!(bytes.len() <= 4096, "a message of {} bytes", bytes.len());
                 let found = self.links.iter_mut().find(|(_, link)| link.session == Some(session));
                 let Some((pair, link)) = found else { return };
                 let to = usize::from(pair.0 == node);
@@ -514,6 +514,13 @@ impl Run {
                 // An earlier state of the ledger may bring it back for a while, with nothing in it.
                 self.receipts.retain(|(id, _), _| *id != channel);
                 self.nodes[node].held.retain(|(id, _), _| *id != channel);
+                self.nodes[node].credited.retain(|(id, _), _| *id != channel);
+            }
+            Deed::Event(Event::Credit { channel, lane, total }) => {
+                let before = self.nodes[node].credited.insert((channel, lane), total);
+                assert!(before.is_none_or(|before| before <= total), "credit falls");
+                let sent = self.sent.get(&(channel, lane)).copied().unwrap_or_default();
+                assert!(total <= sent, "more credited than sent");
             }
             Deed::Event(_) => {}
         }

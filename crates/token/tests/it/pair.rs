@@ -17,7 +17,7 @@ use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signabl
 pub(crate) const SESSION: Session = Session::new(1);
 pub(crate) const LANE: Lane = Lane::new(0);
 
-/// Account 0 pays account 1.
+/// Account 0 pays account 1; account 2 watches, where there is a watcher.
 pub(crate) struct Pair {
     pub(crate) world: World,
     pub(crate) payer: Payer,
@@ -34,7 +34,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new() -> Self {
-        let world = World::new(2, |params| {
+        let world = World::new(3, |params| {
             params.channels.min_dispute = 5;
             params.channels.extension = 2;
         });

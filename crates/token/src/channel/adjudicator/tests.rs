@@ -204,6 +204,21 @@ fn a_lane_claimed_twice_is_paid_once_and_lanes_add_up() {
 }
 
 #[test]
+fn a_lane_that_somebody_has_claimed_before_does_not_keep_the_others_out() {
+    let (id, mut channel) = open(1000);
+    let best = [claim(id, 1, 5, 2, 0), claim(id, 2, 20, 0, 0)];
+    assert_eq!(at(&mut channel, &id, 11, &best[..1]).unwrap().payee, units(11));
+    assert_eq!(at(&mut channel, &id, 11, &best).unwrap().payee, units(20));
+    let stale = ChannelError::Stale { lane: Lane::new(1), claimed: units(11), value: units(11) };
+    assert_eq!(at(&mut channel, &id, 11, &best), Err(stale));
+    assert_eq!(channel.lanes(), [(Lane::new(1), units(11)), (Lane::new(2), units(20))]);
+    // A lane that is worth nothing is not begun.
+    let nothing = [claim(id, 0, 0, 0, 0), claim(id, 1, 5, 3, 0)];
+    assert_eq!(at(&mut channel, &id, 11, &nothing).unwrap().payee, units(3));
+    assert_eq!(channel.lanes().len(), 2);
+}
+
+#[test]
 fn all_claims_count_or_none_and_their_lanes_rise() {
     let (id, mut channel) = open(1000);
     let before = channel.clone();
@@ -218,6 +233,8 @@ fn all_claims_count_or_none_and_their_lanes_rise() {
     let four: Vec<_> = (0..4).map(|lane| claim(id, lane, 5, 0, 0)).collect();
     assert_eq!(at(&mut channel, &id, 11, &four), Err(ChannelError::Lanes(3)));
     assert_eq!(channel, before);
+    assert_eq!(at(&mut channel, &id, 11, &four[1..]).unwrap().payee, units(15));
+    assert_eq!(channel.dispute(), DISPUTE);
 }
 
 #[test]
@@ -246,6 +263,11 @@ fn vouchers_of_other_channels_keys_kinds_and_times_are_refused() {
     let mut beyond = claim(id, 0, 5, 20, 0);
     beyond.tick = 21;
     assert_eq!(at(&mut channel, &id, 11, &[beyond]), Err(ChannelError::Tick(21)));
+    let (mut numberless, mut bare) = (claim(id, 0, 5, 3, 0), claim(id, 0, 5, 3, 0));
+    numberless.tick = 0;
+    bare.preimage.clear();
+    assert_eq!(at(&mut channel, &id, 11, &[numberless]), Err(ChannelError::Tick(0)));
+    assert_eq!(at(&mut channel, &id, 11, &[bare]), Err(ChannelError::Tick(3)));
     // A close statement is no voucher.
     let statement = CloseStatement::new(id, units(5), Height::new(99));
     let bytes = [&statement.to_bytes()[..], &[0; 56]].concat();
@@ -294,6 +316,13 @@ fn a_channel_is_opened_in_its_time_on_its_ledger_and_within_the_limits() {
         it.voucher_key.clear();
     };
     assert_eq!(attempt(&hash_only, 10), Ok(()));
+    assert_eq!((attempt(&|it| it.dispute = 100, 10), attempt(&|it| it.dispute = 1, 10)), (Ok(()), Ok(())));
+    // Vouchers and a chain of the channel's own do not go together, nor do parts of one.
+    let parts: [&dyn Fn(&mut ChannelOpen); 3] =
+        [&|it| it.anchor = vec![7; 32], &|it| it.tick_value = 3, &|it| it.max_ticks = 20];
+    for part in parts {
+        assert_eq!(attempt(part, 10), Err(ChannelError::Key));
+    }
     assert_eq!(
         attempt(
             &|it| {

@@ -1,5 +1,6 @@
 //! A lane of the payee's: the best that it holds.
 
+use super::short::Short;
 use crate::channel::fault::Fault;
 use crate::ids::{ChannelId, Height};
 use crate::tick::{Tick, TickCursor};
@@ -9,44 +10,53 @@ use crate::voucher::{Claim, SignedVoucher, Voucher};
 /// What a payee holds of a lane.
 pub(super) struct PayeeLane {
     pub(super) voucher: Voucher,
-    signature: Box<[u8]>,
-    cursor: TickCursor,
+    signature: Short<64>,
+    /// The last tick that counts.
+    last: Tick,
     /// The number of the last tick that is in the log.
     flushed: u32,
     /// What the ledger has been shown.
     pub(super) claimed: Units,
     /// Bytes served, or what else is measured.
     pub(super) served: u64,
+    /// Its name in the channel's session.
+    pub(super) alias: Option<u16>,
+    /// Whether its ticks go into the log when their time has come.
+    pub(super) is_noted: bool,
 }
 
 impl PayeeLane {
     pub(super) fn new(signed: SignedVoucher) -> Self {
         let SignedVoucher { voucher, signature } = signed;
-        let cursor = TickCursor::new(voucher.anchor, voucher.max_ticks);
-        Self { voucher, signature: signature.into(), cursor, flushed: 0, claimed: Units::ZERO, served: 0 }
+        let (signature, last) = (signature[..].into(), Tick::new(0, voucher.anchor));
+        let (flushed, claimed, served, alias, is_noted) = (0, Units::ZERO, 0, None, false);
+        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted }
     }
 
     /// A later voucher takes the place of the last one.
     pub(super) fn renew(&mut self, signed: SignedVoucher) {
-        *self = Self { served: self.served, claimed: self.claimed, ..Self::new(signed) };
+        let (served, claimed, alias, is_noted) = (self.served, self.claimed, self.alias, self.is_noted);
+        *self = Self { served, claimed, alias, is_noted, ..Self::new(signed) };
     }
 
     /// Takes a tick.
     pub(super) fn accept(&mut self, channel: &ChannelId, tick: Tick) -> Result<(), Fault> {
-        self.cursor.accept(channel, tick)?;
+        let mut cursor = TickCursor::resume(self.last, self.voucher.max_ticks);
+        cursor.accept(channel, tick)?;
+        self.last = cursor.last();
         Ok(())
     }
 
     /// A tick is in the log.
     pub(super) fn handle_flushed(&mut self, tick: Tick) {
-        if tick.index > self.cursor.last().index {
-            self.cursor = TickCursor::resume(tick, self.voucher.max_ticks);
+        if tick.index > self.last.index {
+            self.last = tick;
         }
         self.flushed = tick.index;
     }
 
     pub(super) const fn last_tick(&self) -> Tick {
-        self.cursor.last()
+        self.last
     }
 
     pub(super) const fn flushed(&self) -> u32 {
@@ -55,13 +65,13 @@ impl PayeeLane {
 
     /// Ticks that are not in the log.
     pub(super) const fn unflushed(&self) -> u32 {
-        self.cursor.last().index.saturating_sub(self.flushed)
+        self.last.index.saturating_sub(self.flushed)
     }
 
     /// What was paid over the channel's life.
     pub(super) fn value(&self) -> Units {
         // No tick beyond the last one is taken.
-        self.voucher.value(self.cursor.last().index).unwrap_or(self.voucher.base)
+        self.voucher.value(self.last.index).unwrap_or(self.voucher.base)
     }
 
     /// Whether the voucher counts no more at a height.

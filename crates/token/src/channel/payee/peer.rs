@@ -67,7 +67,7 @@ impl Payee {
         }
         for ((session, alias, signed), is_signed) in all.drain(..).zip(verdicts) {
             let id = signed.voucher.channel;
-            let outcome = if !self.channels.contains_key(&id) {
+            let outcome = if !self.channels.contains(&id) {
                 Err(Fault::UnknownChannel(id))
             } else if is_signed {
                 self.take_voucher(session, alias, signed)
@@ -89,11 +89,10 @@ impl Payee {
         let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
         channel.check_session(session)?;
         channel.check_open()?;
-        let known = channel.lanes.iter().find(|lane| lane.voucher.lane == voucher.lane);
-        if let Some(lane) = known {
+        if let Some(lane) = channel.lane(voucher.lane) {
             if lane.voucher == voucher {
                 // It comes again in a new session.
-                self.name(session, alias, id, voucher.lane)?;
+                self.name(session, alias, &id, voucher.lane)?;
                 return self.receipt(session, alias, id, voucher.lane);
             }
             if voucher.seq <= lane.voucher.seq || voucher.base < lane.value() {
@@ -110,21 +109,25 @@ impl Payee {
         if need > channel.limit {
             return Err(Fault::Funds { need, have: channel.limit });
         }
-        self.name(session, alias, id, voucher.lane)?;
+        // The lane is there, and can have a name, when its voucher is written.
+        self.check_name(session, alias, &id, voucher.lane)?;
         self.write(Record::Voucher(signed))?;
+        self.name(session, alias, &id, voucher.lane)?;
         self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane: voucher.lane, total: voucher.base }));
         self.receipt(session, alias, id, voucher.lane)
     }
 
     fn handle_tick(&mut self, now: Instant, session: Session, alias: u16, tick: Tick) -> Result<(), Fault> {
-        let (id, lane) = *self.aliases.get(&(session, alias)).ok_or(Fault::Alias(alias))?;
+        let (place, lane) = *self.aliases.get(&(session, alias)).ok_or(Fault::Alias(alias))?;
         let config = self.config;
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        let channel = self.channels.at_mut(place).ok_or(Fault::Alias(alias))?;
         channel.check_session(session)?;
         channel.check_open()?;
         let soonest = self.height.saturating_add(config.min_life / 2);
         let (others, limit) = (channel.held_besides(lane)?, channel.limit);
-        let state = channel.lanes.iter_mut().find(|it| it.voucher.lane == lane).ok_or(Fault::UnknownLane(lane))?;
+        let is_noted = channel.lanes.iter().any(|it| it.is_noted);
+        let state = channel.lane_mut(lane).ok_or(Fault::UnknownLane(lane))?;
+        let id = state.voucher.channel;
         if state.ends_before(soonest) {
             return Err(Fault::EndsTooSoon);
         }
@@ -135,17 +138,19 @@ impl Payee {
                 return Err(Fault::Funds { need, have: limit });
             }
         }
-        let was_flushed = state.unflushed() == 0;
         state.accept(&id, tick)?;
         let (total, unflushed) = (state.value(), state.unflushed());
         self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
         if unflushed >= config.flush_ticks {
-            self.flushes.retain(|(_, of, it), ()| (*of, *it) != (id, lane));
-            self.flush(id, lane);
-        } else if was_flushed {
-            let at = now.checked_add(config.flush_after).unwrap_or(now);
-            self.flushes.insert((at, id, lane), ());
+            self.flush(place, lane);
+            return Ok(());
         }
+        state.is_noted = true;
+        if !is_noted {
+            self.unflushed.push(place);
+        }
+        // What comes until then goes into the log with it.
+        self.flush_at.get_or_insert(now.checked_add(config.flush_after).unwrap_or(now));
         Ok(())
     }
 
@@ -183,13 +188,23 @@ impl Payee {
         Ok(())
     }
 
-    fn name(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
-        match self.aliases.insert((session, alias), (id, lane)) {
-            Some(before) if before != (id, lane) => {
-                self.aliases.insert((session, alias), before);
-                Err(Fault::Alias(alias))
-            }
-            _ => Ok(()),
+    /// Whether a name can be given to a lane.
+    fn check_name(&self, session: Session, alias: u16, id: &ChannelId, lane: Lane) -> Result<(), Fault> {
+        let place = self.channels.place(id).ok_or(Fault::UnknownChannel(*id))?;
+        let named = self.aliases.get(&(session, alias));
+        if named.is_none_or(|named| *named == (place, lane)) { Ok(()) } else { Err(Fault::Alias(alias)) }
+    }
+
+    /// Gives a name to a lane, in place of the one that it has in the session.
+    fn name(&mut self, session: Session, alias: u16, id: &ChannelId, lane: Lane) -> Result<(), Fault> {
+        self.check_name(session, alias, id, lane)?;
+        let place = self.channels.place(id).ok_or(Fault::UnknownChannel(*id))?;
+        let channel = self.channels.at_mut(place).ok_or(Fault::UnknownChannel(*id))?;
+        let state = channel.lane_mut(lane).ok_or(Fault::UnknownLane(lane))?;
+        if let Some(before) = state.alias.replace(alias) {
+            self.aliases.remove(&(session, before));
         }
+        self.aliases.insert((session, alias), (place, lane));
+        Ok(())
     }
 }

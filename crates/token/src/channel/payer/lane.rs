@@ -116,7 +116,7 @@ impl PayerLane {
         let (voucher, len) = (&self.voucher, self.voucher.max_ticks);
         let chain = self.chain.get_or_insert_with(|| chain(seed, voucher, len));
         // A chain from another seed pays nothing.
-        let tick = Some(&*chain).filter(|it| *it.anchor() == self.voucher.anchor)?.tick(index)?;
+        let tick = Some(chain).filter(|it| *it.anchor() == self.voucher.anchor)?.reveal(index)?;
         self.revealed = index;
         Some(tick)
     }

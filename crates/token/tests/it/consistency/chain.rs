@@ -3,20 +3,27 @@
 use super::keys::{TestSigner, schemes};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use unchoke_token::channel::adjudicator::Phase;
+use unchoke_token::channel::vault::Pending;
 use unchoke_token::channel::{Channel, Vault};
 use unchoke_token::contract::ChannelOpen;
 use unchoke_token::ledger::{
     Batch, ChainParams, EmbeddedLedger, Genesis, Ledger as _, LedgerStore, MemoryLedgerStore, StoreError, TakeRecord,
 };
+use unchoke_token::voucher::Voucher;
 use unchoke_token::{
-    Address, AssetId, ChannelId, Contract, Height, Signable, SignedTransaction, Signer as _, Timestamp, Transaction,
-    Units,
+    Address, AssetId, ChannelId, Contract, Height, Lane, Signable, SignedTransaction, Signer as _, Timestamp,
+    Transaction, Units,
 };
 
 /// Blocks that may be taken back.
 pub(crate) const DEPTH: u64 = 2;
 /// Blocks for claims.
 pub(crate) const DISPUTE: u64 = 6;
+/// A claim in the last so many blocks puts the end off by as many.
+const EXTENSION: u64 = 2;
+/// Blocks between the announcement that money leaves a vault or a reservation and the time when it may.
+const DELAY: u64 = 16;
 const START: u64 = 1_700_000_000_000;
 const EACH: u64 = 1_000_000;
 
@@ -30,7 +37,16 @@ pub(crate) struct Chain {
     /// What the ledger says at its last heights.
     pub(crate) views: VecDeque<View>,
     pub(crate) channels: BTreeMap<ChannelId, ChannelOpen>,
+    /// Those that have ended because the time for claims was over.
+    pub(crate) finished: Vec<(ChannelId, Channel)>,
     made: u64,
+}
+
+/// What the ledger says before a transaction.
+struct Before {
+    lanes: BTreeMap<Lane, Units>,
+    deposit: Option<Units>,
+    phase: Phase,
 }
 
 /// What the ledger says at a height.
@@ -56,6 +72,7 @@ impl Chain {
             open: Vec::new(),
             views: VecDeque::new(),
             channels: BTreeMap::new(),
+            finished: Vec::new(),
             made: 0,
         };
         chain.look();
@@ -79,29 +96,96 @@ impl Chain {
 
     /// Hands in a transaction. Whether the ledger takes it is its own affair.
     pub(crate) fn submit(&mut self, transaction: &SignedTransaction) -> bool {
-        let before: BTreeMap<_, _> = self.claimed();
+        let (before, vaults) = (self.before(), self.vaults());
         let pending = self.ledger.pending().len();
         let outcome = self.ledger.submit(transaction);
         if self.ledger.pending().len() > pending {
             self.open.push(transaction.clone());
+            self.check_times(&transaction.transaction().contract, &before, &vaults);
         }
         // 2, 8, 10, 18: what was claimed of a lane never falls, nor does a deposit, and what is done stays.
-        for (id, (claimed, deposit, is_done)) in before {
+        for (id, before) in before {
             let Some(now) = self.ledger.channel(&id) else { panic!("a channel vanished within a block") };
             let lanes: BTreeMap<_, _> = now.lanes().iter().copied().collect();
-            assert!(claimed.iter().all(|(lane, units)| lanes.get(lane).is_some_and(|it| it >= units)));
-            assert!(now.deposit() >= deposit && now.deposit().is_none_or(|it| now.claimed() <= it));
-            assert!(!is_done || now.phase() == unchoke_token::channel::adjudicator::Phase::Done && lanes == claimed);
+            assert!(before.lanes.iter().all(|(lane, units)| lanes.get(lane).is_some_and(|it| it >= units)));
+            assert!(now.deposit() >= before.deposit && now.deposit().is_none_or(|it| now.claimed() <= it));
+            assert!(before.phase != Phase::Done || now.phase() == Phase::Done && lanes == before.lanes);
         }
         self.check();
         outcome.is_ok()
     }
 
-    #[allow(clippy::type_complexity, reason = "what is compared before and after")]
-    fn claimed(&self) -> BTreeMap<ChannelId, (BTreeMap<unchoke_token::Lane, Units>, Option<Units>, bool)> {
+    /// 15, 20: whatever the ledger has taken was in time, to the block, and the time for claims is put off once.
+    fn check_times(&mut self, contract: &Contract, before: &BTreeMap<ChannelId, Before>, vaults: &[Option<Vault>]) {
+        let height = self.height().saturating_add(1);
+        let phase = |id: &[u8]| before.get(&ChannelId::new(id.try_into().unwrap())).map(|it| it.phase);
+        let vault_of = |owner: &[u8]| {
+            let place = self.signers.iter().position(|it| it.address().as_bytes()[..] == *owner).unwrap();
+            (vaults[place].as_ref(), self.ledger.vault(&self.signers[place].address(), AssetId::NATIVE))
+        };
+        let payee = |address: &[u8]| Address::from_slice(address).unwrap();
+        let release = |vault: &Vault, of: &[u8]| {
+            vault.reservations().find(|(it, _)| **it == payee(of)).and_then(|(_, it)| it.release)
+        };
+        let announced = |pending: Option<Pending>| pending.is_none_or(|it| it.at == height.saturating_add(DELAY));
+        let is_due = |pending: Option<Pending>| pending.is_some_and(|it| it.at <= height);
+        let is_in_time = match contract {
+            Contract::ChannelClaim(it) => it.claims.iter().all(|claim| {
+                let end = Voucher::from_bytes(&claim.voucher).unwrap().not_after;
+                (end == Height::new(0) || end >= height)
+                    && phase(&it.channel).is_some_and(|phase| match phase {
+                        Phase::Closing { deadline, .. } => height < deadline,
+                        phase => phase == Phase::Open,
+                    })
+            }),
+            Contract::ChannelFinish(it) => {
+                let id = ChannelId::new(it.channel[..].try_into().unwrap());
+                self.finished.push((id, self.ledger.channel(&id).unwrap().clone()));
+                matches!(phase(&it.channel), Some(Phase::Closing { deadline, .. }) if height >= deadline)
+            }
+            Contract::ChannelCloseMutual(it) => it.not_after.cast_unsigned() >= height.get(),
+            Contract::VaultRelease(it) => {
+                vault_of(&it.owner_address).1.is_some_and(|vault| announced(release(vault, &it.payee_address)))
+            }
+            Contract::VaultReleaseFinish(it) => {
+                vault_of(&it.owner_address).0.is_some_and(|vault| is_due(release(vault, &it.payee_address)))
+            }
+            Contract::VaultWithdraw(it) => vault_of(&it.owner_address).1.is_some_and(|it| announced(it.withdrawal())),
+            Contract::VaultWithdrawFinish(it) => {
+                vault_of(&it.owner_address).0.is_some_and(|it| is_due(it.withdrawal()))
+            }
+            _ => true,
+        };
+        assert!(is_in_time, "{contract:?} at {height}");
+        for (id, before) in before {
+            let now = self.ledger.channel(id).map(Channel::phase);
+            let is_right = match (before.phase, now) {
+                (_, Some(Phase::Done)) => true,
+                (Phase::Open, Some(Phase::Closing { deadline, is_extended })) => {
+                    deadline == height.saturating_add(DISPUTE) && !is_extended
+                }
+                (
+                    Phase::Closing { deadline, is_extended: false },
+                    Some(Phase::Closing { deadline: now, is_extended: true }),
+                ) => now == deadline.saturating_add(EXTENSION) && height.saturating_add(EXTENSION) >= deadline,
+                (before, now) => Some(before) == now,
+            };
+            assert!(is_right, "{:?} becomes {now:?} at {height}", before.phase);
+        }
+    }
+
+    fn before(&self) -> BTreeMap<ChannelId, Before> {
         let known = self.channels.keys().filter_map(|id| self.ledger.channel(id).map(|it| (*id, it)));
-        let done = |it: &Channel| it.phase() == unchoke_token::channel::adjudicator::Phase::Done;
-        known.map(|(id, it)| (id, (it.lanes().iter().copied().collect(), it.deposit(), done(it)))).collect()
+        let before = |it: &Channel| Before {
+            lanes: it.lanes().iter().copied().collect(),
+            deposit: it.deposit(),
+            phase: it.phase(),
+        };
+        known.map(|(id, it)| (id, before(it))).collect()
+    }
+
+    fn vaults(&self) -> Vec<Option<Vault>> {
+        self.signers.iter().map(|it| self.ledger.vault(&it.address(), AssetId::NATIVE).cloned()).collect()
     }
 
     /// 1, 3: nothing is made and nothing is lost, and reservations are covered.
@@ -149,8 +233,7 @@ impl Chain {
 
     fn look(&mut self) {
         let known = self.channels.keys().filter_map(|id| self.ledger.channel(id).map(|it| (*id, it.clone())));
-        let vaults = self.signers.iter().map(|it| self.ledger.vault(&it.address(), AssetId::NATIVE).cloned());
-        self.views.push_back(View { height: self.height(), channels: known.collect(), vaults: vaults.collect() });
+        self.views.push_back(View { height: self.height(), channels: known.collect(), vaults: self.vaults() });
         self.views.drain(..self.views.len().saturating_sub(DEPTH as usize * 2 + 1));
     }
 
@@ -170,8 +253,8 @@ fn open(signers: &[TestSigner], store: Shared) -> EmbeddedLedger {
     genesis.time = Timestamp::new(START);
     genesis.balances = signers.iter().map(|it| (it.address(), Units::new(EACH).unwrap())).collect();
     let mut params = ChainParams::embedded();
-    (params.channels.min_dispute, params.channels.extension, params.channels.open_window) = (DISPUTE, 2, 12);
-    params.vault_delay = 16;
+    (params.channels.min_dispute, params.channels.extension, params.channels.open_window) = (DISPUTE, EXTENSION, 12);
+    params.vault_delay = DELAY;
     EmbeddedLedger::open(&genesis, params, schemes(), Box::new(TestSigner::new(255)), Box::new(store)).unwrap()
 }
 

@@ -57,6 +57,11 @@ impl TestSigner {
         Self { key: [number; 32], signed: Arc::default() }
     }
 
+    /// A signature that no payer of ours gives, for somebody who lies.
+    pub(crate) fn lie(&self, voucher: &Voucher) -> Vec<u8> {
+        mac(&self.key, &voucher.to_bytes()).to_vec()
+    }
+
     pub(crate) fn voucher(&self, channel: ChannelId, lane: Lane, seq: Seq) -> Option<Voucher> {
         self.signed.lock().unwrap().get(&(channel, lane, seq)).copied()
     }

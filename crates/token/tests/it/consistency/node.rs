@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) adopted: Option<Height>,
     /// What the payee held when it was looked at last.
     pub(crate) held: BTreeMap<(ChannelId, Lane), Units>,
+    /// What the payee has told its owner last.
+    pub(crate) credited: BTreeMap<(ChannelId, Lane), Units>,
 }
 
 /// A log, and what cannot be done before it is durable.
@@ -69,6 +71,7 @@ impl Node {
             restarts: 0,
             adopted: None,
             held,
+            credited: BTreeMap::new(),
         }
     }
 
@@ -170,12 +173,15 @@ impl Node {
                 let (address, schemes) = (self.signer.address(), Arc::new(schemes()));
                 let restored = Payee::restore(payee_config(), address, schemes, seed(self.number).rng(), &log);
                 self.payee = restored.unwrap();
-                self.held.clear();
+                (self.held, self.credited) = (BTreeMap::new(), BTreeMap::new());
             }
         }
         // 26, 27: its snapshot stands for the log that it came from.
         let mut snapshot = MemoryChannelStore::default();
         let records = self.snapshot(role);
+        // 30: what is kept of a channel and its two lanes is bounded.
+        let channels = if role == Role::Payer { self.payer.channels().count() } else { self.payee.channels().count() };
+        assert!(records.len() <= 9 * channels, "{} records for {channels} channels", records.len());
         snapshot.replace(&records).unwrap();
         let log = snapshot.load().unwrap();
         let mut again = match role {

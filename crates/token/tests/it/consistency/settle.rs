@@ -107,6 +107,8 @@ impl Run {
         }
         let ledger = &self.chain.ledger;
         assert!(known.iter().all(|(id, _)| ledger.channel(id).is_none()), "channels are over and forgotten");
+        let watched = self.watch.as_ref().map_or(0, |it| it.watcher.channels().count());
+        assert_eq!(watched, 0, "the watcher forgets what is over");
         for node in &self.nodes {
             assert_eq!((node.payer.channels().count(), node.payee.channels().count()), (0, 0), "nothing is left over");
             assert!(node.logs.iter().all(node::Disk::is_quiet));

@@ -1,0 +1,111 @@
+//! What a payee takes, counted by the allocator.
+
+#![allow(unsafe_code, reason = "an allocator that counts can only be written so")]
+
+use crate::world::{signer, units};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+use unchoke_core::Seed;
+use unchoke_token::channel::{Channel, ChannelParams, Message, Payee, PayeeConfig, Session};
+use unchoke_token::contract::ChannelOpen;
+use unchoke_token::tick::TickChain;
+use unchoke_token::voucher::{SignedVoucher, Voucher};
+use unchoke_token::{ChannelId, Height, Lane, LedgerId, SchemeId, Schemes, Seq, Signable, Signer as _};
+
+/// Counts for each thread by itself, because tests run side by side.
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.set(LIVE.get() + layout.size().cast_signed());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get() - layout.size().cast_signed());
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const LEDGER: LedgerId = LedgerId::new([3; 32]);
+const CHANNELS: u16 = 10_000;
+
+/// The payer opens a channel, signs a voucher in a session of its own and pays three ticks of it, under each of these names.
+fn pay(payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item = u16>) -> ChannelId {
+    let payer = signer(1);
+    let open = ChannelOpen {
+        owner_address: payer.address().as_bytes().to_vec(),
+        payee_address: signer(2).address().as_bytes().to_vec(),
+        asset_name: b"_".to_vec(),
+        deposit: 1000,
+        voucher_scheme: SchemeId::ED25519.get().into(),
+        voucher_key: payer.public_key(),
+        salt: [&number.to_le_bytes()[..], &[7; 14]].concat(),
+        ledger: LEDGER.as_bytes().to_vec(),
+        opened_at: 10,
+        dispute: 2000,
+        ..ChannelOpen::default()
+    };
+    let id = Channel::id(&open);
+    let view = Channel::open(&open, &LEDGER, Height::new(10), &ChannelParams::default(), &Schemes::default()).unwrap();
+    payee.handle_channel(Height::new(10), id, Some(&view), units(1000)).unwrap();
+    let chain = TickChain::new(id, &Seed::new([1; 32]), 20);
+    let voucher = Voucher::new(id, Lane::new(0), Seq::new(1), units(5)).with_ticks(*chain.anchor(), units(3), 20);
+    let signature = payer.sign(&Signable::Voucher(&voucher)).unwrap();
+    let session = Session::new(number.into());
+    for alias in aliases {
+        let voucher = SignedVoucher::new(voucher, signature.clone());
+        payee.handle_message(now, session, Message::Voucher { alias, voucher }).unwrap();
+        while payee.poll_output().is_some() {}
+        let _ = payee.handle_message(now, session, Message::Tick { alias, tick: chain.tick(3).unwrap() });
+        while payee.poll_output().is_some() {}
+    }
+    assert_eq!((payee.poll_fault(), payee.paid(&id, Lane::new(0))), (None, units(14)));
+    id
+}
+
+fn new_payee() -> Payee {
+    Payee::new(PayeeConfig::default(), signer(2).address(), Arc::new(Schemes::default()), Seed::new([2; 32]).rng())
+}
+
+#[test]
+fn an_open_channel_takes_its_payee_512_bytes() {
+    let (now, before) = (Instant::now(), LIVE.get());
+    let mut payee = new_payee();
+    for number in 0..CHANNELS {
+        pay(&mut payee, number, now, std::iter::once(0));
+    }
+    let each = (LIVE.get() - before) as usize / usize::from(CHANNELS);
+    // Each has ticks that are not in the log yet.
+    assert!(payee.poll_timeout().is_some());
+    payee.handle_timeout(payee.poll_timeout().unwrap());
+    assert_eq!(
+        std::iter::from_fn(|| payee.poll_output()).count(),
+        2 * usize::from(CHANNELS),
+        "a record and a receipt for each"
+    );
+    drop(payee);
+    assert_eq!(LIVE.get(), before);
+    assert!(each <= 512, "{each} bytes");
+}
+
+#[test]
+fn a_payer_that_names_a_lane_again_and_again_takes_no_more_memory() {
+    let (now, mut payee) = (Instant::now(), new_payee());
+    let id = pay(&mut payee, 1, now, 0..10);
+    let before = LIVE.get();
+    assert_eq!(pay(&mut payee, 1, now, 10..10_000), id);
+    assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+}
