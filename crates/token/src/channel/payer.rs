@@ -183,8 +183,9 @@ impl Payer {
     }
 
     /// Takes over a channel that the ledger has and the log has not, because the log was lost. Until its payee has told what it holds, nothing
-    /// is paid through it; what it holds and does not tell it can claim on top of what is paid later, up to the deposit. `now` is the ledger's height: vouchers get numbers that none had before it, unless a log was lost at that very height
-    /// before, or there were 2³² vouchers of a lane.
+    /// is paid through it; what it holds and does not tell it can claim on top of what is paid later, up to the deposit. `now` is the ledger's
+    /// height: vouchers get numbers that none had before it, unless a log was lost at that very height before, or there were 2³² vouchers of a
+    /// lane.
     ///
     /// # Errors
     /// If the log cannot be written.
