@@ -1,7 +1,7 @@
 //! `cargo xtask bench-peers`: does our downloader keep up with those of others, and what does it cost?
 //!
-//! One torrent, one seed (libtorrent, which takes its data for verified), loopback. The downloaders take turns, so that a
-//! change in the machine's load meets all of them. Transmission waits for its own timers for most of a download, so it has a
+//! One torrent, one seed, loopback. The seed is one that does nothing but send, or libtorrent, which takes its data for verified. The
+//! downloaders take turns, so that a change in the machine's load meets all of them. Transmission waits for its own timers for most of a download, so it has a
 //! smaller payload and a row to itself.
 
 use std::fs;
@@ -45,7 +45,7 @@ struct Payload {
     output: PathBuf,
 }
 
-/// Runs `--rounds N` (3) rounds over `--mib N` (2048); `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
+/// Runs `--rounds N` (3) rounds over `--mib N` (2048), from `--seed raw` or libtorrent; `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
 /// rqbit if it is missing.
 pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     let mut lab = Lab::new("bench-peers")?;
@@ -65,25 +65,31 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     }
     fresh(lab.work.clone())?;
     let payload = payload(&lab, "data", mib)?;
+    let seed = value(arguments, "--seed").unwrap_or("libtorrent");
+    if !["raw", "libtorrent"].contains(&seed) {
+        return Err("--seed is raw or libtorrent".into());
+    }
     let mut costs = LEECHES.map(|_| Vec::new());
     for round in 0..rounds {
         for (leech, costs) in LEECHES.iter().zip(&mut costs) {
-            costs.push(download(&lab, &payload, leech).map_err(|error| format!("{leech}, round {round}: {error}"))?);
+            costs.push(
+                download(&lab, &payload, leech, seed).map_err(|error| format!("{leech}, round {round}: {error}"))?,
+            );
         }
     }
     fs::remove_dir_all(&payload.data)?;
     let small = self::payload(&lab, "small", TRANSMISSION.0)?;
     let mut waits = Vec::new();
     for round in 0..rounds.min(TRANSMISSION.1) {
-        let cost = download(&lab, &small, "transmission");
+        let cost = download(&lab, &small, "transmission", seed);
         waits.push(cost.map_err(|error| format!("transmission, round {round}: {error}"))?);
     }
     fs::remove_dir_all(&small.data)?;
     let (medians, waits) = (costs.map(|costs| medians(&costs)), medians(&waits));
     let report = if arguments.iter().any(|it| it == "--json") {
-        as_json(mib, rounds, &medians, &waits).to_string()
+        as_json(mib, rounds, seed, &medians, &waits).to_string()
     } else {
-        table(mib, rounds, &medians, &waits)
+        table(mib, rounds, seed, &medians, &waits)
     };
     writeln!(std::io::stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
@@ -121,14 +127,15 @@ fn payload(lab: &Lab, name: &str, mib: u32) -> Outcome<Payload> {
 }
 
 /// One download from a fresh seed, compared with the payload byte by byte.
-fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
+fn download(lab: &Lab, payload: &Payload, leech: &str, from: &str) -> Outcome<Cost> {
     fresh(payload.output.clone())?;
     // It tells aria2 and Transmission of the seed.
     let _tracker = Tracker::Ours.start(lab, &lab.work, &payload.info_hash)?;
-    let mut command = lab.script("libtorrent_peer.py");
-    command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
-    let mut seed = Running::start(&mut command, &lab.work.join("seed.log"))?;
+    let mut seed = Running::start(&mut seeding(lab, payload, from)?, &lab.work.join("seed.log"))?;
     seed.printed("ready")?;
+    if from == "raw" {
+        tracker::announce_seed(&payload.info_hash, SEED.port())?;
+    }
     tracker::knows_a_seed(&payload.info_hash)?;
     let inner = match leech {
         "unchoke" => {
@@ -188,6 +195,19 @@ fn download(lab: &Lab, payload: &Payload, leech: &str) -> Outcome<Cost> {
     Ok(Cost { wall_s: number("wall_s")?, cpu_s: number("cpu_s")?, rss_mib: number("rss_kib")? / 1024.0 })
 }
 
+/// The command of a seed.
+fn seeding(lab: &Lab, payload: &Payload, seed: &str) -> Outcome<Command> {
+    if seed == "raw" {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["raw-seed", &payload.info_hash]).arg(payload.data.join("payload.bin"));
+        command.args(["1048576", &SEED.to_string()]);
+        return Ok(command);
+    }
+    let mut command = lab.script("libtorrent_peer.py");
+    command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
+    Ok(command)
+}
+
 /// The middle value, or of two middle values the greater.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values = values.collect::<Vec<_>>();
@@ -211,7 +231,7 @@ fn cpu_per_gib(mib: u32, cost: &Cost) -> f64 {
     cost.cpu_s * 1024.0 / f64::from(mib)
 }
 
-fn as_json(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> Value {
+fn as_json(mib: u32, rounds: u32, seed: &str, costs: &[Cost; 4], transmission: &Cost) -> Value {
     let row = |leech: &str, mib: u32, cost: &Cost| {
         json!({
             "leech": leech,
@@ -224,13 +244,13 @@ fn as_json(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> Val
     };
     let mut rows = LEECHES.iter().zip(costs).map(|(leech, cost)| row(leech, mib, cost)).collect::<Vec<_>>();
     rows.push(row("transmission", TRANSMISSION.0, transmission));
-    json!({ "mib": mib, "rounds": rounds, "seed": "libtorrent", "leeches": rows })
+    json!({ "mib": mib, "rounds": rounds, "seed": seed, "leeches": rows })
 }
 
-fn table(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> String {
+fn table(mib: u32, rounds: u32, seed: &str, costs: &[Cost; 4], transmission: &Cost) -> String {
     let [_, base, ..] = costs;
     let mut text = format!(
-        "{mib} MiB from one libtorrent seed over loopback, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
+        "{mib} MiB from one {seed} seed over loopback, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
          | leech | MiB/s | CPU s/GiB | peak RSS, MiB |\n| --- | --- | --- | --- |"
     );
     for (leech, cost) in LEECHES.iter().zip(costs) {
@@ -255,8 +275,8 @@ fn table(mib: u32, rounds: u32, costs: &[Cost; 4], transmission: &Cost) -> Strin
     text
 }
 
-/// Where the seed listens.
-const SEED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 3), 6_900);
+/// Where the seed listens: at the tracker's address, from which a connection to the tracker comes by itself.
+const SEED: SocketAddrV4 = SocketAddrV4::new(tracker::HOST, 6_900);
 
 #[cfg(test)]
 mod tests {
@@ -271,7 +291,7 @@ mod tests {
     fn the_table_tells_rates_and_ratios() {
         let cost = |wall_s, cpu_s| Cost { wall_s, cpu_s, rss_mib: 10.0 };
         let costs = [cost(2.0, 1.0), cost(4.0, 2.0), cost(8.0, 2.0), cost(4.0, 4.0)];
-        let text = table(2_048, 3, &costs, &cost(16.0, 0.5));
+        let text = table(2_048, 3, "raw", &costs, &cost(16.0, 0.5));
         assert!(text.contains("| unchoke | 1024 (2.00) | 0.50 (0.50) | 10 (1.00) |"), "{text}");
         assert!(text.contains("| transmission * | 4 | 8.00 | 10 |\n\n\\* 64 MiB, 3 rounds"), "{text}");
     }

@@ -24,6 +24,7 @@ mod layers;
 mod modules;
 mod mutants;
 mod oracle;
+mod raw_peer;
 mod release;
 mod tidy;
 mod tokens;
@@ -67,6 +68,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         "fuzz" => return fuzz::fuzz(&arguments),
         "kills" => return kills::kills(&arguments),
         "mutants" => return mutants::mutants(&arguments),
+        "raw-seed" => return raw_peer::seed(&arguments),
+        "raw-sink" => return raw_peer::sink(&arguments),
         "oracle" => return oracle::oracle(&arguments),
         "interop" => return interop::interop(&arguments),
         _ => {

@@ -93,6 +93,20 @@ pub(crate) fn knows_a_seed(info_hash: &str) -> Outcome {
     Ok(())
 }
 
+/// Announces a seed at the tracker's own address.
+pub(crate) fn announce_seed(info_hash: &str, port: u16) -> Outcome {
+    let mut stream = TcpStream::connect(ADDRESS)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let query = format!(
+        "info_hash={}&peer_id=-RW0000-of-many-byte&port={port}&uploaded=0&downloaded=0&left=0&compact=1&event=started",
+        escaped(info_hash)
+    );
+    write!(stream, "GET /announce?{query} HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err("the tracker refuses the seed".into()) }
+}
+
 /// What the running tracker answers to a scrape ([BEP 48]), headers and all.
 ///
 /// [BEP 48]: https://www.bittorrent.org/beps/bep_0048.html
@@ -137,7 +151,10 @@ impl fmt::Display for Protocol {
 }
 
 /// Where a tracker listens.
-const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 1), 6_969);
+const ADDRESS: SocketAddrV4 = SocketAddrV4::new(HOST, 6_969);
+
+/// The host that it runs on.
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 #[cfg(test)]
 mod tests {
