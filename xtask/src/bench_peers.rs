@@ -4,6 +4,8 @@
 //! downloaders take turns, so that a change in the machine's load meets all of them. Transmission waits for its own timers for most of a download, so it has a
 //! smaller payload and a row to itself.
 
+mod upload;
+
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -45,7 +47,7 @@ struct Payload {
     output: PathBuf,
 }
 
-/// Runs `--rounds N` (3) rounds over `--mib N` (2048), from `--seed raw` or libtorrent; `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
+/// Runs `--rounds N` (3) rounds over `--mib N` (2048), from `--seed raw` or libtorrent, or with `--upload` as many uploads; `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
 /// rqbit if it is missing.
 pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     let mut lab = Lab::new("bench-peers")?;
@@ -65,6 +67,14 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     }
     fresh(lab.work.clone())?;
     let payload = payload(&lab, "data", mib)?;
+    if arguments.iter().any(|it| it == "--upload") {
+        let costs = upload::measure(&lab, &payload, mib, rounds)?;
+        let is_json = arguments.iter().any(|it| it == "--json");
+        let report =
+            if is_json { upload::as_json(mib, rounds, &costs).to_string() } else { upload::table(mib, rounds, &costs) };
+        writeln!(std::io::stdout(), "{report}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let seed = value(arguments, "--seed").unwrap_or("libtorrent");
     if !["raw", "libtorrent"].contains(&seed) {
         return Err("--seed is raw or libtorrent".into());

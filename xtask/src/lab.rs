@@ -176,6 +176,11 @@ impl Running {
         Ok(Self { child, name, log: log.to_owned() })
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed.
     pub(crate) fn output(&self) -> Outcome<String> {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())

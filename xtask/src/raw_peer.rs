@@ -6,7 +6,7 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lab::Outcome;
 
@@ -100,15 +100,17 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
     let (hash, length, piece_length) = (info_hash(hash)?, length.parse::<usize>()?, piece_length.parse::<usize>()?);
     let mut stream = TcpStream::connect(address.as_str())?;
     stream.set_nodelay(true)?;
+    // One that is not ready may say nothing at all.
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(&handshake(&hash))?;
     stream.read_exact(&mut [0; HANDSHAKE])?;
     stream.write_all(&INTERESTED)?;
     let mut frames = Frames::default();
-    let (mut asked, mut received, mut is_unchoked, mut begin) = (0, 0, false, None);
+    let (mut asked, mut received, mut is_unchoked, mut is_seed, mut begin) = (0, 0, false, false, None);
     while received < length {
         let mut requests = Vec::new();
         // A few at a time, as real downloaders do.
-        if is_unchoked && (asked - received) / BLOCK <= DEPTH * 3 / 4 {
+        if is_unchoked && is_seed && (asked - received) / BLOCK <= DEPTH * 3 / 4 {
             while (asked - received) / BLOCK < DEPTH && asked < length {
                 let block = BLOCK.min(length - asked).min(piece_length - asked % piece_length);
                 requests.extend([0, 0, 0, 13, 6]);
@@ -124,6 +126,15 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
             match frame {
                 [1] => is_unchoked = true,
                 [0] => return Err("choked".into()),
+                // Bits behind the last piece are not set.
+                [5, bits @ ..] => {
+                    let pieces = length.div_ceil(piece_length);
+                    let there: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
+                    if usize::try_from(there)? < pieces {
+                        return Err("it has not all pieces".into());
+                    }
+                    is_seed = true;
+                }
                 [7, rest @ ..] => {
                     begin.get_or_insert_with(Instant::now);
                     received += rest.len().saturating_sub(8);
