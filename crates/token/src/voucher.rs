@@ -144,7 +144,8 @@ impl Voucher {
             not_after: Height::new(u64::from_le_bytes(array(bytes, 104))),
         };
         let has_chain = voucher.anchor != [0; 32];
-        if has_chain != (voucher.max_ticks > 0) || has_chain == voucher.tick_value.is_zero() {
+        let is_long = voucher.max_ticks > crate::tick::MAX_TICKS;
+        if is_long || has_chain != (voucher.max_ticks > 0) || has_chain == voucher.tick_value.is_zero() {
             return Err(VoucherError::Ticks);
         }
         voucher.value(voucher.max_ticks).ok_or(VoucherError::TooLarge)?;

@@ -246,7 +246,8 @@ impl Channel {
 
     /// Takes claims, all or none; those that are no better than what was claimed of their lanes do no harm beside one that is. Of one that is
     /// worth more than what is left of the deposit, as much counts as there is. No claims at all ask for what a vault has not paid yet of those
-    /// before, even when the channel is done.
+    /// before, even when the channel is done. Where there are as many lanes as are kept, the one of which least was claimed gives way to one that
+    /// is worth more.
     ///
     /// # Errors
     /// If one is not good, or none is better than what was claimed.
@@ -464,15 +465,21 @@ impl Channel {
             return Err(ChannelError::Lanes(params.max_lanes));
         }
         let (mut lanes, mut sum, mut last, mut stale) = (self.lanes.clone(), self.claimed, None, None);
+        // Signatures come first: a chain is long, and walking it is paid for by nobody if a claim behind it is refused.
+        let mut read = Vec::with_capacity(claims.len());
         for claim in claims {
-            let (lane, value, _) = self.check_claim(id, claim, height, schemes)?;
-            if last.replace(lane).is_some_and(|last| lane <= last) {
+            let claim = self.read_claim(id, claim, height, schemes)?;
+            if last.replace(claim.lane).is_some_and(|last| claim.lane <= last) {
                 return Err(ChannelError::Lanes(params.max_lanes));
             }
+            read.push(claim);
+        }
+        for ReadClaim { lane, value, chain, .. } in read {
             let place = match lanes.binary_search_by_key(&lane, |(lane, _)| *lane) {
                 Ok(place) => place,
-                Err(_) if lanes.len() >= params.max_lanes => return Err(ChannelError::Lanes(params.max_lanes)),
-                Err(place) => {
+                Err(_) => {
+                    make_room(&mut lanes, value, params.max_lanes)?;
+                    let place = lanes.partition_point(|(other, _)| *other < lane);
                     lanes.insert(place, (lane, Units::ZERO));
                     place
                 }
@@ -483,6 +490,9 @@ impl Channel {
                 stale.get_or_insert(ChannelError::Stale { lane, claimed: *claimed, value });
                 continue;
             };
+            if chain.is_some_and(|(tick, anchor)| !tick.leads_to(id, &anchor)) {
+                return Err(ChannelError::Tick(chain.map_or(0, |(tick, _)| tick.index.into())));
+            }
             // As much as there is; a later claim may get the rest, if the payer adds to the deposit.
             let room = self.deposit.unwrap_or(Units::MAX).saturating_sub(sum);
             let counted = more.min(room);
@@ -505,6 +515,21 @@ impl Channel {
         height: Height,
         schemes: &Schemes,
     ) -> Result<(Lane, Units, Height), ChannelError> {
+        let ReadClaim { lane, value, until, chain } = self.read_claim(id, claim, height, schemes)?;
+        match chain {
+            Some((tick, anchor)) if !tick.leads_to(id, &anchor) => Err(ChannelError::Tick(claim.tick)),
+            _ => Ok((lane, value, until)),
+        }
+    }
+
+    /// A claim of which everything was looked at but the chain.
+    fn read_claim(
+        &self,
+        id: &ChannelId,
+        claim: &LaneClaim,
+        height: Height,
+        schemes: &Schemes,
+    ) -> Result<ReadClaim, ChannelError> {
         let tick = read_tick(claim)?;
         let bad_tick = ChannelError::Tick(claim.tick);
         match &self.key {
@@ -521,20 +546,15 @@ impl Channel {
                     return Err(ChannelError::Signature);
                 }
                 let held = Claim::new(SignedVoucher::new(voucher, Vec::new()), tick);
-                let value = held.value().ok_or(bad_tick.clone())?;
-                if tick.is_some_and(|tick| !tick.leads_to(id, &voucher.anchor)) {
-                    return Err(bad_tick);
-                }
-                Ok((voucher.lane, value, voucher.not_after))
+                let value = held.value().ok_or(bad_tick)?;
+                let chain = tick.map(|tick| (tick, voucher.anchor));
+                Ok(ReadClaim { lane: voucher.lane, value, until: voucher.not_after, chain })
             }
             VoucherKey::HashOnly { anchor, tick_value, max_ticks } => {
                 let is_bare = claim.voucher.is_empty() && claim.signature.is_empty();
-                let tick = tick.filter(|tick| is_bare && tick.index <= *max_ticks).ok_or(bad_tick.clone())?;
-                if !tick.leads_to(id, anchor) {
-                    return Err(bad_tick);
-                }
+                let tick = tick.filter(|tick| is_bare && tick.index <= *max_ticks).ok_or(bad_tick)?;
                 let value = tick_value.checked_mul(tick.index.into()).ok_or(ChannelError::Amount)?;
-                Ok((Lane::new(0), value, Height::new(0)))
+                Ok(ReadClaim { lane: Lane::new(0), value, until: Height::new(0), chain: Some((tick, *anchor)) })
             }
         }
     }
@@ -607,6 +627,32 @@ impl Default for ChannelParams {
             min_deposit: Units::new(1).unwrap_or(Units::ZERO),
         }
     }
+}
+
+/// What a claim says.
+struct ReadClaim {
+    lane: Lane,
+    value: Units,
+    /// The last height at which it counts, 0 if there is none.
+    until: Height,
+    /// The tick, and the anchor that it has to lead to.
+    chain: Option<(Tick, [u8; 32])>,
+}
+
+/// Makes room for a lane that is worth so much. A payer that signs vouchers of more lanes than a ledger keeps cannot shut out its payee's:
+/// the lane of which least was claimed gives way to one that is worth more. What was paid for it stays paid, and if it is handed in again, it
+/// counts again, at the payer's cost.
+fn make_room(lanes: &mut Vec<(Lane, Units)>, value: Units, max_lanes: usize) -> Result<(), ChannelError> {
+    if lanes.len() < max_lanes {
+        return Ok(());
+    }
+    let (place, (_, least)) =
+        lanes.iter().enumerate().min_by_key(|(_, (_, claimed))| *claimed).ok_or(ChannelError::Lanes(max_lanes))?;
+    if value <= *least {
+        return Err(ChannelError::Lanes(max_lanes));
+    }
+    lanes.remove(place);
+    Ok(())
 }
 
 fn read_tick(claim: &LaneClaim) -> Result<Option<Tick>, ChannelError> {

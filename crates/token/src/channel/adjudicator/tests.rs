@@ -72,6 +72,8 @@ fn at(channel: &mut Channel, id: &ChannelId, height: u64, claims: &[LaneClaim]) 
 struct Model {
     deposit: u64,
     lanes: [u64; 4],
+    /// What was claimed of lanes that have given way to others.
+    gone: u64,
     payee: u64,
     payer: u64,
     deadline: Option<u64>,
@@ -81,15 +83,21 @@ struct Model {
 
 impl Model {
     fn claimed(&self) -> u64 {
-        self.lanes.iter().sum()
+        self.lanes.iter().sum::<u64>() + self.gone
     }
 
     fn claim(&mut self, height: u64, lane: usize, value: u64, good: bool) -> bool {
         let in_time = !self.done && self.deadline.is_none_or(|deadline| height < deadline);
         let others = self.lanes.iter().enumerate().filter(|(at, held)| *at != lane && **held > 0).count();
         let counted = value.saturating_sub(self.lanes[lane]).min(self.deposit - self.claimed());
-        if !in_time || !good || others >= 3 || value <= self.lanes[lane] || counted == 0 {
+        let least = (0..4).filter(|at| self.lanes[*at] > 0).min_by_key(|at| self.lanes[*at]);
+        let gives_way = least.filter(|_| others >= 3);
+        let has_room = gives_way.is_none_or(|least| value > self.lanes[least]);
+        if !in_time || !good || !has_room || value <= self.lanes[lane] || counted == 0 {
             return false;
+        }
+        if let Some(least) = gives_way {
+            self.gone += std::mem::take(&mut self.lanes[least]);
         }
         if let Some(deadline) = self.deadline.filter(|deadline| !self.extended && height + 2 >= *deadline) {
             (self.deadline, self.extended) = (Some(deadline + 2), true);
@@ -125,7 +133,7 @@ fn run(rng: &mut Rng) {
     let deposit = u64::from(rng.below(300)) + 1;
     let (id, mut channel) = open(deposit.cast_signed());
     let lanes = [0; 4];
-    let mut model = Model { deposit, lanes, payee: 0, payer: 0, deadline: None, extended: false, done: false };
+    let mut model = Model { deposit, lanes, gone: 0, payee: 0, payer: 0, deadline: None, extended: false, done: false };
     let (mut payee, mut payer, mut height) = (0, 0, 10);
     for _ in 0..40 {
         height += u64::from(rng.below(3));

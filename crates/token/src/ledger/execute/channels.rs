@@ -1,6 +1,6 @@
 //! Vaults and channels: money moves between accounts, vaults and channels; what they allow is theirs to say.
 
-use super::{Context, Receipt, burn, owner, receiver};
+use super::{Context, Receipt, burn, opening_fee, owner, receiver};
 use crate::address::Address;
 use crate::channel::adjudicator::{Channel, ChannelError, Payout, Phase};
 use crate::channel::vault::{Vault, VaultError};
@@ -67,15 +67,18 @@ pub(super) fn open(contract: &ChannelOpen, cx: &Context<'_>, draft: &mut Draft<'
     if draft.channels(&id).is_some() {
         return Err(words("the channel is there already"));
     }
-    let (payer, asset) = (channel.payer(), channel.asset());
+    let (payer, payee, asset) = (channel.payer(), channel.payee(), channel.asset());
+    // Without an account the payee could hand in nothing.
+    let fee = cx.params.channel_open_fee.checked_add(opening_fee(draft, &payee, cx)).ok_or(ContractError::Overflow)?;
+    receiver(draft, payee, cx);
     if let Some(deposit) = channel.deposit() {
         owner(draft, &payer)?.take(asset, deposit).ok_or(words("assetBalance is not sufficient."))?;
     } else {
         draft.vaults(&(payer, asset)).ok_or(words("no such vault"))?;
     }
-    burn(draft, &payer, cx.params.channel_open_fee)?;
+    burn(draft, &payer, fee)?;
     *draft.channel_mut(id) = Some(channel);
-    Ok(Receipt { fee: cx.params.channel_open_fee, channel: Some(id), ..Receipt::default() })
+    Ok(Receipt { fee, channel: Some(id), ..Receipt::default() })
 }
 
 pub(super) fn top_up(contract: &ChannelTopUp, _cx: &Context<'_>, draft: &mut Draft<'_>) -> Outcome {
