@@ -10,6 +10,7 @@ mod side;
 
 use ledger::Served;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -153,7 +154,7 @@ fn demo(ticks: u64, kills: u64, is_json: bool) -> Result<(), Failure> {
         Process::start("payer", &payer_arguments, sender.clone())?,
         Process::start("payee", &payee_arguments, sender.clone())?,
     ];
-    let story = Story { ticks, begun, is_json };
+    let story = Story { ticks, begun, is_json, claims: Cell::default() };
     for kill in 1..=kills {
         // Somewhere in its part of the way, and at some moment after that.
         let part = ticks / kills.saturating_add(1);
@@ -181,6 +182,8 @@ struct Story {
     ticks: u64,
     begun: Instant,
     is_json: bool,
+    /// What the payer and the payee say was claimed, once the channel is over.
+    claims: Cell<[Option<u64>; 2]>,
 }
 
 impl Story {
@@ -195,26 +198,28 @@ impl Story {
                     return Ok(());
                 }
             }
+            // It may be over before the last kill.
+            let [_, of_payee] = self.claims.get();
+            if of_payee.is_some() {
+                return Ok(());
+            }
         }
     }
 
     /// Until both say that the channel is over. Tells what was claimed.
     fn settled(&self, lines: &Receiver<(&'static str, Value)>) -> Result<u64, Failure> {
-        let (mut claims, mut percent) = ([None, None], Percent::named("paid"));
+        let mut percent = Percent::named("paid");
         loop {
-            let (name, line) = self.next(lines)?;
-            if let Some(paid) = line["paid"].as_u64().filter(|_| name == "payee") {
-                percent.show(paid, self.ticks);
-            }
-            if let Some(claimed) = line["settled"].as_u64() {
-                claims[usize::from(name == "payee")] = Some(claimed);
-            }
-            if let [Some(of_payer), Some(of_payee)] = claims {
+            if let [Some(of_payer), Some(of_payee)] = self.claims.get() {
                 return if of_payer == of_payee {
                     Ok(of_payee)
                 } else {
                     Err(Failure::Failed(format!("the payer says {of_payer} were claimed, the payee {of_payee}")))
                 };
+            }
+            let (name, line) = self.next(lines)?;
+            if let Some(paid) = line["paid"].as_u64().filter(|_| name == "payee") {
+                percent.show(paid, self.ticks);
             }
         }
     }
@@ -222,6 +227,11 @@ impl Story {
     fn next(&self, lines: &Receiver<(&'static str, Value)>) -> Result<(&'static str, Value), Failure> {
         let left = LIMIT.saturating_sub(self.begun.elapsed());
         let line = lines.recv_timeout(left).map_err(|_| Failure::Failed("it takes too long".into()))?;
+        if let Some(claimed) = line.1["settled"].as_u64() {
+            let [of_payer, of_payee] = self.claims.get();
+            let is_payee = line.0 == "payee";
+            self.claims.set(if is_payee { [of_payer, Some(claimed)] } else { [Some(claimed), of_payee] });
+        }
         match line.1["error"].as_str() {
             Some(error) => Err(Failure::Failed(format!("{}: {error}", line.0))),
             None => Ok(line),

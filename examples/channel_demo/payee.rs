@@ -2,7 +2,7 @@
 
 use crate::ledger::Client;
 use crate::reported;
-use crate::side::{Machine, SESSION, Side};
+use crate::side::{Machine, SESSION, Side, note_settled, settled};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unchoke_core::Seed;
 use unchoke_examples::{Failure, say};
-use unchoke_token::channel::{Channel, Event, Message, Output, Payee, PayeeConfig, Request};
+use unchoke_token::channel::adjudicator::Phase;
+use unchoke_token::channel::{Channel, Message, Output, Payee, PayeeConfig, Request};
 use unchoke_token::{ChannelId, Lane, Schemes, SignedTransaction, Signer as _, Units};
 
 impl Machine for Payee {
@@ -32,6 +33,9 @@ pub(crate) fn run(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), F
 }
 
 fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
+    if let Some(claimed) = settled(folder) {
+        return say(json!({ "settled": claimed }));
+    }
     let mut side = Side::new(Client::connect(ledger)?, folder)?;
     let log = side.log()?;
     let mut config = PayeeConfig::default();
@@ -57,7 +61,7 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
                 for message in messages {
                     learn(&mut known, &message);
                     if !known.is_empty() && payee.channels().count() < known.len() {
-                        look(&mut side, &mut payee, &known)?;
+                        look(&mut side, &mut payee, &known, folder)?;
                     }
                     // What a payer of this demo sends twice is told to be old, and that is all.
                     let _ = payee.handle_message(Instant::now(), SESSION, message);
@@ -67,7 +71,7 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
         }
         payee.handle_timeout(Instant::now());
         if looked.is_none_or(|at| at.elapsed() > Duration::from_millis(50)) {
-            look(&mut side, &mut payee, &known)?;
+            look(&mut side, &mut payee, &known, folder)?;
             looked = Some(Instant::now());
         }
         side.carry_out(&mut payee)?;
@@ -86,10 +90,9 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
             say(json!({ "paid": paid }))?;
             told = paid;
         }
-        for event in std::mem::take(&mut side.events) {
-            if let Event::Settled { claimed, .. } = event {
-                return say(json!({ "settled": claimed.get() }));
-            }
+        side.events.clear();
+        if let Some(claimed) = settled(folder) {
+            return say(json!({ "settled": claimed }));
         }
     }
 }
@@ -103,10 +106,13 @@ fn learn(known: &mut Vec<ChannelId>, message: &Message) {
     }
 }
 
-fn look(side: &mut Side, payee: &mut Payee, known: &[ChannelId]) -> Result<(), Failure> {
+fn look(side: &mut Side, payee: &mut Payee, known: &[ChannelId], folder: &Path) -> Result<(), Failure> {
     let height = side.ledger.reference()?.height;
     for id in known {
         let Some(view) = side.ledger.channel(*id)? else { continue };
+        if let Some(view) = view.as_ref().filter(|view| view.phase() == Phase::Done) {
+            note_settled(folder, view.claimed())?;
+        }
         let limit = view.as_ref().and_then(Channel::deposit).unwrap_or(Units::ZERO);
         payee.handle_channel(height, *id, view.as_ref(), limit).map_err(|error| Failure::failed(&error))?;
     }

@@ -2,13 +2,14 @@
 
 use crate::ledger::Client;
 use crate::reported;
-use crate::side::{Machine, SESSION, Side, seed};
+use crate::side::{Machine, SESSION, Side, note_settled, seed, settled};
 use serde_json::json;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unchoke_examples::{Failure, say};
-use unchoke_token::channel::{Event, Fault, Output, Payer, PayerConfig, PayerPhase, Request};
+use unchoke_token::channel::adjudicator::Phase;
+use unchoke_token::channel::{Event, Fault, Message, Output, Payer, PayerConfig, PayerPhase, Request};
 use unchoke_token::contract::{ChannelOpen, Contract};
 use unchoke_token::{Address, ChannelId, Lane, SchemeId, Schemes, SignedTransaction, Signer as _, Units};
 
@@ -37,12 +38,16 @@ pub(crate) fn run(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), F
 }
 
 fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
+    if let Some(claimed) = settled(folder) {
+        return say(json!({ "settled": claimed }));
+    }
     let mut side = Side::new(Client::connect(ledger)?, folder)?;
     let log = side.log()?;
     let mut config = PayerConfig::default();
     (config.reserve, config.ticks) = (1024, 16_384);
     let payer = Payer::restore(config, seed(folder)?, &log).map_err(|error| Failure::failed(&error))?;
-    let mut work = Work { side, payer, ticks, looked: None, acked: 0, schemes: Schemes::default() };
+    let schemes = Schemes::default();
+    let mut work = Work { side, payer, ticks, looked: None, acked: 0, schemes, folder: folder.to_owned() };
     let known = work.payer.channels().next();
     let id = match known {
         Some(id) => id,
@@ -58,6 +63,7 @@ struct Work {
     looked: Option<Instant>,
     acked: u64,
     schemes: Schemes,
+    folder: PathBuf,
 }
 
 impl Work {
@@ -88,6 +94,9 @@ impl Work {
         let mut is_arming = false;
         loop {
             self.look(id)?;
+            if let Some(claimed) = settled(&self.folder) {
+                return say(json!({ "settled": claimed }));
+            }
             if !self.side.is_connected() {
                 self.payer.disconnect(SESSION);
                 is_arming = false;
@@ -116,14 +125,17 @@ impl Work {
             self.side.carry_out(&mut self.payer)?;
             let wait = if may_pay && !is_arming { Duration::ZERO } else { Duration::from_millis(5) };
             for message in self.side.receive(wait).unwrap_or_default() {
+                let tells_what_it_holds = matches!(message, Message::Held { .. });
                 self.payer.handle_message(SESSION, message, &self.schemes).map_err(|error| Failure::failed(&error))?;
+                if tells_what_it_holds {
+                    self.acked = self.payer.paid(&id, LANE).get();
+                }
             }
             self.side.carry_out(&mut self.payer)?;
             for event in std::mem::take(&mut self.side.events) {
                 match event {
                     Event::Armed { .. } => is_arming = false,
                     Event::Receipt { total, .. } => self.acked = self.acked.max(total.get()),
-                    Event::Settled { claimed, .. } => return say(json!({ "settled": claimed.get() })),
                     _ => {}
                 }
             }
@@ -138,6 +150,9 @@ impl Work {
         self.looked = Some(Instant::now());
         let height = self.side.ledger.reference()?.height;
         if let Some(view) = self.side.ledger.channel(id)? {
+            if let Some(view) = view.as_ref().filter(|view| view.phase() == Phase::Done) {
+                note_settled(&self.folder, view.claimed())?;
+            }
             self.payer.handle_channel(height, id, view.as_ref());
         }
         self.side.carry_out(&mut self.payer)

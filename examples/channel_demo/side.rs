@@ -11,7 +11,7 @@ use unchoke_core::keys::SecretKey;
 use unchoke_examples::Failure;
 use unchoke_token::channel::{ChannelStore, Event, FileChannelStore, Message, Output, Request, Session, ToSign};
 use unchoke_token::contract::Contract;
-use unchoke_token::{KeySigner, SignedTransaction, Signer as _};
+use unchoke_token::{KeySigner, SignedTransaction, Signer as _, Units};
 
 /// There is one connection at a time.
 pub(crate) const SESSION: Session = Session::new(1);
@@ -46,6 +46,18 @@ pub(crate) fn write_key(folder: &Path, seed: &Seed) -> Result<(), Failure> {
     seed.rng().fill(&mut bytes);
     std::fs::create_dir_all(folder).map_err(|error| Failure::failed(&error))?;
     std::fs::write(folder.join("key"), bytes).map_err(|error| Failure::failed(&error))
+}
+
+/// Notes that the channel is over, so that a process that is started again after that knows.
+pub(crate) fn note_settled(folder: &Path, claimed: Units) -> Result<(), Failure> {
+    let beside = folder.join("settled.new");
+    std::fs::write(&beside, claimed.get().to_string()).map_err(|error| Failure::failed(&error))?;
+    std::fs::rename(&beside, folder.join("settled")).map_err(|error| Failure::failed(&error))
+}
+
+/// What was claimed in all, if the channel is over.
+pub(crate) fn settled(folder: &Path) -> Option<u64> {
+    std::fs::read_to_string(folder.join("settled")).ok()?.parse().ok()
 }
 
 fn key_bytes(folder: &Path) -> Result<[u8; 32], Failure> {
