@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use unchoke_core::Seed;
 use unchoke_examples::{Failure, say};
 use unchoke_token::channel::adjudicator::Phase;
-use unchoke_token::channel::{Channel, Message, Output, Payee, PayeeConfig, Request};
+use unchoke_token::channel::{Channel, Fault, Message, Output, Payee, PayeeConfig, Request};
 use unchoke_token::{ChannelId, Lane, Schemes, SignedTransaction, Signer as _, Units};
 
 impl Machine for Payee {
@@ -50,6 +50,8 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
     side.ledger.tell_meeting(meeting)?;
     let (mut told, mut looked, mut asked) = (u64::MAX, None::<Instant>, None);
     let mut known: Vec<ChannelId> = payee.channels().collect();
+    // Nothing counts before the ledger has told of the channel.
+    look(&mut side, &mut payee, &known, folder)?;
     loop {
         if let Ok((stream, _)) = listener.accept() {
             stream.set_nonblocking(false).map_err(|error| Failure::failed(&error))?;
@@ -63,13 +65,21 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
                     if !known.is_empty() && payee.channels().count() < known.len() {
                         look(&mut side, &mut payee, &known, folder)?;
                     }
-                    // What a payer of this demo sends twice is told to be old, and that is all.
-                    let _ = payee.handle_message(Instant::now(), SESSION, message);
+                    let outcome = payee.handle_message(Instant::now(), SESSION, message);
+                    // What was not taken has to come again, in a new session.
+                    if outcome.is_err() {
+                        side.hang_up();
+                    }
                 }
             }
             None => std::thread::sleep(Duration::from_millis(5)),
         }
         payee.handle_timeout(Instant::now());
+        while let Some((_, fault)) = payee.poll_fault() {
+            if fault != Fault::Stale {
+                side.hang_up();
+            }
+        }
         if looked.is_none_or(|at| at.elapsed() > Duration::from_millis(50)) {
             look(&mut side, &mut payee, &known, folder)?;
             looked = Some(Instant::now());

@@ -106,6 +106,14 @@ impl Side {
         self.peer.is_some()
     }
 
+    /// Ends the connection; the payer makes another.
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(peer) = self.peer.take() {
+            // One that is gone is ended, too.
+            let _ = peer.out.get_ref().shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// The messages that have come, after a while at most. `None` when the connection is gone.
     pub(crate) fn receive(&mut self, wait: Duration) -> Option<Vec<Message>> {
         let peer = self.peer.as_mut()?;
