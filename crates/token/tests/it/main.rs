@@ -7,6 +7,7 @@ mod claims;
 mod consistency;
 mod following;
 mod histories;
+mod hostile_peers;
 mod ledger_properties;
 mod memory;
 mod pair;
