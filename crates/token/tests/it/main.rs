@@ -8,6 +8,7 @@ mod consistency;
 mod following;
 mod histories;
 mod hostile_claims;
+mod hostile_peers;
 mod ledger_properties;
 mod memory;
 mod pair;

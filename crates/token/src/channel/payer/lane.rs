@@ -111,14 +111,23 @@ impl PayerLane {
         self.voucher.value(self.reserved.max(self.revealed)).unwrap_or(self.voucher.base).max(self.floor)
     }
 
+    /// The link with a number, which does not go out.
+    pub(super) fn tick(&mut self, seed: &Seed, index: u32) -> Option<Tick> {
+        self.chain(seed)?.tick(index)
+    }
+
     /// The link with a number, which goes out.
     pub(super) fn reveal(&mut self, seed: &Seed, index: u32) -> Option<Tick> {
+        let tick = self.chain(seed)?.reveal(index)?;
+        self.revealed = index;
+        Some(tick)
+    }
+
+    fn chain(&mut self, seed: &Seed) -> Option<&mut TickChain> {
         let (voucher, len) = (&self.voucher, self.voucher.max_ticks);
         let chain = self.chain.get_or_insert_with(|| chain(seed, voucher, len));
         // A chain from another seed pays nothing.
-        let tick = Some(chain).filter(|it| *it.anchor() == self.voucher.anchor)?.reveal(index)?;
-        self.revealed = index;
-        Some(tick)
+        Some(chain).filter(|it| *it.anchor() == self.voucher.anchor)
     }
 }
 

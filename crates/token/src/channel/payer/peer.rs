@@ -9,7 +9,7 @@ use crate::channel::message::Message;
 use crate::channel::output::{Event, Output, Session, ToSign};
 use crate::ids::{ChannelId, Lane, SchemeId, Seq};
 use crate::scheme::{Check, Schemes};
-use crate::tick::Tick;
+use crate::tick::{MAX_TICKS, Tick, TickError};
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher};
 use std::collections::BTreeMap;
@@ -60,25 +60,40 @@ impl Payer {
         let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
         let channel = channel.ok_or(Fault::UnknownChannel(id))?;
         let index = tick.map_or(0, |tick| tick.index);
+        // Hashes are counted before any is made.
+        for (index, max) in [(voucher.max_ticks, MAX_TICKS), (index, voucher.max_ticks)] {
+            if index > max {
+                return Err(TickError::Beyond { index, max }.into());
+            }
+        }
         voucher.value(index).ok_or(Fault::Amount)?;
-        if tick.is_some_and(|tick| !tick.leads_to(&id, &voucher.anchor)) {
+        let known = channel.lanes.get(&lane);
+        let is_later = known.is_none_or(|known| known.voucher.seq < voucher.seq);
+        if !is_later && known.is_some_and(PayerLane::is_settled) {
+            // It was told before, or a voucher was begun since that was asked for.
+            return Ok(());
+        }
+        let scheme = u8::try_from(channel.open.voucher_scheme).map_or(SchemeId::NONE, SchemeId::new);
+        let verifier = schemes.get(scheme).ok_or(Fault::Signature)?;
+        let message = voucher.to_bytes();
+        if !verifier.verify(&Check::new(&channel.open.voucher_key, &message, &held.signature)) {
             return Err(Fault::Signature);
         }
-        let known = channel.lanes.get(&lane);
-        if known.is_none_or(|known| known.voucher.seq < voucher.seq) {
-            let scheme = u8::try_from(channel.open.voucher_scheme).map_or(SchemeId::NONE, SchemeId::new);
-            let verifier = schemes.get(scheme).ok_or(Fault::Signature)?;
-            let message = voucher.to_bytes();
-            if !verifier.verify(&Check::new(&channel.open.voucher_key, &message, &held.signature)) {
+        let is_ours = known.is_some_and(|known| known.voucher == voucher);
+        // Ticks of an older voucher do not matter here. Of ours, the chain tells without a walk.
+        if let Some(tick) = tick.filter(|_| is_ours || is_later) {
+            let Self { seed, channels, .. } = self;
+            let state = channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).filter(|_| is_ours);
+            let own = state.and_then(|it| it.tick(seed, index));
+            if !own.map_or_else(|| tick.leads_to(&id, &voucher.anchor), |own| own == *tick) {
                 return Err(Fault::Signature);
             }
+        }
+        if is_later {
             self.check_log()?;
             self.write(Record::Voucher(voucher))?;
             // How many of its ticks were revealed nobody here knows: all of them may be claimed.
             self.write(Record::Reserved(id, lane, voucher.seq, voucher.max_ticks))?;
-        } else if known.is_some_and(PayerLane::is_settled) {
-            // It was told before, or a voucher was begun since that was asked for.
-            return Ok(());
         }
         let state = channel_lane(&mut self.channels, id, lane)?;
         // Of an older voucher than ours nothing is known: ours has not arrived.
