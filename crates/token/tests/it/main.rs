@@ -7,6 +7,7 @@ mod claims;
 mod consistency;
 mod following;
 mod histories;
+mod hostile_ledger;
 mod ledger_properties;
 mod memory;
 mod pair;
