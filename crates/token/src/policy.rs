@@ -17,7 +17,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Limits {
     /// By asset.
     pub assets: BTreeMap<AssetId, Limit>,
-    /// What vouchers of one channel may be worth together, in smallest units of whatever the channel holds.
+    /// What vouchers of one channel may be worth together, and what a total may be at which it is closed, in smallest units of whatever the
+    /// channel holds. It holds for whoever pays and for whoever is paid: a total does not say who signs it.
     pub channel: Units,
 }
 
@@ -86,12 +87,12 @@ impl State {
         if now.get().saturating_add(SLACK) < self.latest.get() {
             return Err(Refused::Policy("the transaction's time is long ago"));
         }
-        let Some((asset, amount)) = outflow(&transaction.contract) else {
+        let Some(spends) = outflow(&transaction.contract) else {
             return Err(Refused::Policy("what the transaction spends cannot be told"));
         };
-        if !amount.is_zero() {
+        let at = now.max(self.latest);
+        for (&asset, &amount) in &spends {
             let limit = limits.assets.get(&asset).copied().unwrap_or_default();
-            let at = now.max(self.latest);
             let day = self.spent_since(asset, at).checked_add(amount).unwrap_or(Units::MAX);
             if amount > limit.once {
                 return Err(Refused::Policy("more than may be spent at once"));
@@ -99,8 +100,8 @@ impl State {
             if day > limit.day {
                 return Err(Refused::Policy("more than may be spent in a day"));
             }
-            self.spent.push_back((at, asset, amount));
         }
+        self.spent.extend(spends.into_iter().map(|(asset, amount)| (at, asset, amount)));
         self.latest = self.latest.max(now);
         while self.spent.front().is_some_and(|(at, ..)| at.get().saturating_add(DAY) <= self.latest.get()) {
             self.spent.pop_front();
@@ -132,20 +133,27 @@ impl State {
     }
 }
 
-/// The asset that leaves the account's hands, and how much; `None` if the contract's numbers make no sense.
-fn outflow(contract: &Contract) -> Option<(AssetId, Units)> {
+/// The assets that leave the account's hands, and how much of each, without those of which it is nothing; `None` if that cannot be told.
+fn outflow(contract: &Contract) -> Option<BTreeMap<AssetId, Units>> {
     let of = |name: &[u8], amount: i64| Some((AssetId::parse(name)?, Units::try_from(amount).ok()?));
-    match contract {
+    let one = match contract {
         Contract::Transfer(it) => of(b"_", it.amount),
         Contract::TransferAsset(it) => of(&it.asset_name, it.amount),
         Contract::ParticipateAssetIssue(it) => of(b"_", it.amount),
         Contract::ExchangeTransaction(it) => of(&it.token_id, it.quant),
-        Contract::ExchangeInject(it) => of(&it.token_id, it.quant),
-        Contract::ExchangeCreate(it) => of(&it.first_token_id, it.first_token_balance),
+        Contract::ExchangeCreate(it) => {
+            let (asset, amount) = of(&it.second_token_id, it.second_token_balance)?;
+            let (first, first_amount) = of(&it.first_token_id, it.first_token_balance)?;
+            let mut both = BTreeMap::from([(asset, amount)]);
+            let sum = both.entry(first).or_default();
+            *sum = sum.checked_add(first_amount)?;
+            both.retain(|_, amount| !amount.is_zero());
+            return Some(both);
+        }
         Contract::VaultDeposit(it) => of(&it.asset_name, it.amount),
         Contract::ChannelOpen(it) => of(&it.asset_name, it.deposit),
-        // What the other side of the channel is paid in is not said.
-        Contract::ChannelTopUp(_) => None,
+        // What the channel holds is not said, nor how much of its other side a pair takes.
+        Contract::ChannelTopUp(_) | Contract::ExchangeInject(_) => None,
         Contract::AccountCreate(_)
         | Contract::AssetIssue(_)
         | Contract::UnfreezeAsset(_)
@@ -160,8 +168,9 @@ fn outflow(contract: &Contract) -> Option<(AssetId, Units)> {
         | Contract::ChannelRelease(_)
         | Contract::ChannelCloseMutual(_)
         | Contract::ChannelClose(_)
-        | Contract::ChannelFinish(_) => Some((AssetId::NATIVE, Units::ZERO)),
-    }
+        | Contract::ChannelFinish(_) => return Some(BTreeMap::new()),
+    };
+    one.map(|(asset, amount)| if amount.is_zero() { BTreeMap::new() } else { BTreeMap::from([(asset, amount)]) })
 }
 
 impl Signer for PolicySigner {
@@ -182,6 +191,9 @@ impl Signer for PolicySigner {
         match what {
             Signable::Transaction(transaction) => state.allow_transaction(transaction, &self.limits)?,
             Signable::Voucher(voucher) => state.allow_voucher(voucher, &self.limits)?,
+            Signable::Close(close) if close.total > self.limits.channel => {
+                return Err(Refused::Policy("more than may be spent through a channel"));
+            }
             Signable::Close(_) | Signable::Block(_) => {}
         }
         self.inner.sign(what)

@@ -6,7 +6,7 @@
 use super::access::{Cursor, Ledger, LedgerError, LedgerEvent};
 use super::error::TxError;
 use super::execute::Receipt;
-use super::genesis::{Genesis, OpenError, begin};
+use super::genesis::{Genesis, LAST_TIME, OpenError, begin};
 use super::light::Proven;
 use super::machine::{Machine, OpenBlock, events};
 use super::params::ChainParams;
@@ -43,6 +43,9 @@ pub enum SealError {
     /// The operator has not signed.
     #[error("the operator does not sign: {0}")]
     Refused(#[from] Refused),
+    /// No block can have this time, in milliseconds: it is 2^63 or later. The block stays open.
+    #[error("no block can have the time {0}")]
+    Time(Timestamp),
     /// The block could not be written. Until it is the ledger takes nothing.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,7 +98,7 @@ impl EmbeddedLedger {
     /// Closes the open block at a time, or a millisecond after the block before if that is later. When this returns, the block is durable.
     ///
     /// # Errors
-    /// If it cannot be signed or written; then it may be tried again.
+    /// If it cannot be signed or written; then it may be tried again. If no block can have the time, at another one.
     pub fn seal(&mut self, now: Timestamp) -> Result<Block, SealError> {
         if self.unwritten.is_none() {
             let sealed = self.close(now)?;
@@ -119,10 +122,11 @@ impl EmbeddedLedger {
         Block::decode(&bytes).map(Some).map_err(|_| StoreError::Corrupt("a block cannot be read"))
     }
 
-    /// What is remembered under a key after the last block, with its proof. `None` while the open block changes it, or if the last block
-    /// cannot be read.
+    /// What is remembered under a key after the last block, with its proof. `None` while the open block changes it, while a block that could
+    /// not be signed or written waits for another [`seal`](Self::seal), or if the last block cannot be read.
     pub fn prove(&mut self, key: &Key) -> Option<Proven> {
-        if self.machine.has_changed(key) {
+        // After a failed seal the tree is that of a block that is not there yet.
+        if self.machine.has_changed(key) || self.machine.tree.root() != self.machine.head.state_root {
             return None;
         }
         let header = self.block(self.machine.head.number).ok()??.header;
@@ -208,12 +212,16 @@ impl EmbeddedLedger {
 
     /// Makes and signs the block of what is open.
     fn close(&mut self, now: Timestamp) -> Result<(BlockHeader, Batch), SealError> {
-        let (records, state_root) = self.machine.close();
         let head = self.machine.head;
+        let time = now.max(Timestamp::new(head.time.get().saturating_add(1)));
+        if time > LAST_TIME {
+            return Err(SealError::Time(time));
+        }
+        let (records, state_root) = self.machine.close();
         let transactions: Vec<_> = self.open.iter().map(|(signed, _)| signed.clone()).collect();
         let header = BlockHeader {
             number: head.number.saturating_add(1),
-            time: now.max(Timestamp::new(head.time.get().saturating_add(1))),
+            time,
             parent: head.id(),
             ledger: Some(self.machine.id),
             tx_root: tx_root(&transactions),
@@ -238,6 +246,9 @@ impl Ledger for EmbeddedLedger {
 
     fn submit(&mut self, transaction: &SignedTransaction) -> Result<TxId, LedgerError> {
         let verified = VerifiedTransaction::new(transaction.clone(), &self.machine.schemes)?;
+        if let Some((header, _)) = &self.unwritten {
+            return Err(StoreError::Unwritten(header.number).into());
+        }
         let id = verified.id;
         match self.apply(verified) {
             Ok(_) | Err(TxError::Duplicate(_)) => Ok(id),

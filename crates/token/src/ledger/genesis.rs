@@ -49,6 +49,9 @@ pub enum OpenError {
     /// The balances of the beginning are more than there can be.
     #[error("the balances of the beginning are too much")]
     Genesis,
+    /// The beginning's time, in milliseconds, is one that no block can have.
+    #[error("no block can have the time {0}")]
+    Time(Timestamp),
 }
 
 /// The header of the first block, without its signature, what the ledger remembers after it, and the tree over that.
@@ -57,6 +60,9 @@ pub(crate) fn begin(
     params: &ChainParams,
     operator: Address,
 ) -> Result<(BlockHeader, State, Tree), OpenError> {
+    if genesis.time > LAST_TIME {
+        return Err(OpenError::Time(genesis.time));
+    }
     let (mut accounts, mut all) = (HashMap::new(), Units::ZERO);
     let fresh = || Account { created: genesis.time, ..Account::default() };
     for (address, balance) in &genesis.balances {
@@ -81,3 +87,6 @@ pub(crate) fn begin(
     };
     Ok((header, state, tree))
 }
+
+/// The last time that a block can have: TRON writes it as a number with a sign.
+pub(crate) const LAST_TIME: Timestamp = Timestamp::new(u64::MAX >> 1);

@@ -80,6 +80,9 @@ pub enum StoreError {
     /// The block is neither the next one nor the last one.
     #[error("block {0} does not follow what is stored")]
     Order(Height),
+    /// The block could not be written so far, and until it is nothing is taken.
+    #[error("block {0} could not be written yet")]
+    Unwritten(Height),
 }
 
 /// Keeps everything in memory.

@@ -21,7 +21,7 @@ impl VerifiedTransaction {
     /// Checks the signature. Of one account there is one.
     ///
     /// # Errors
-    /// If it is not that of the owner.
+    /// If it is not that of the owner, or if the transaction's bytes do not give it again: a block with it could not be read.
     pub fn new(signed: SignedTransaction, schemes: &Schemes) -> Result<Self, TxError> {
         let (owner, signature) = Self::parts(&signed)?;
         let signer = schemes.signer(signed.raw(), signature);
@@ -59,6 +59,9 @@ impl VerifiedTransaction {
     }
 
     fn parts(signed: &SignedTransaction) -> Result<(Address, &[u8]), TxError> {
+        if signed.raw().len() > MAX_SIZE {
+            return Err(TxError::TooBig(signed.raw().len()));
+        }
         let transaction = signed.transaction();
         if transaction.permission_id != 0 || signed.signatures().len() > 1 {
             return Err(TxError::Unsupported("permissions other than the owner's"));
@@ -71,6 +74,10 @@ impl VerifiedTransaction {
 
     fn finish(signed: SignedTransaction, owner: Address, signer: Option<(Address, u8)>) -> Result<Self, TxError> {
         let (_, scheme) = signer.filter(|(signer, _)| *signer == owner).ok_or(TxError::Signature(owner))?;
+        // One that was made here may hold what no bytes say, as a time from 2^63 milliseconds on.
+        if SignedTransaction::decode(&signed.encode()).as_ref() != Ok(&signed) {
+            return Err(TxError::Unsupported("times or values that cannot be written"));
+        }
         Ok(Self { id: signed.id(), signed, owner, scheme })
     }
 
@@ -86,6 +93,9 @@ impl VerifiedTransaction {
         self.id
     }
 }
+
+/// Bytes of a transaction's raw data, at most.
+const MAX_SIZE: usize = 500 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ mod following;
 mod histories;
 mod hostile_claims;
 mod hostile_peers;
+mod hostile_ledger;
 mod ledger_properties;
 mod memory;
 mod pair;

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 ///
 /// What is appended waits in memory; a sync writes all of it and makes it durable at once. What a failed sync has written is written again by the
 /// next one, because nobody knows what became of it.
+///
+/// The folder is not locked. Its owner has to see to it that no two stores have it open at a time, in one process or in several: each would
+/// write over what the other has made durable, and vouchers or claims would be lost. A program that may be started twice takes a lock of its
+/// own first, such as `std::fs::File::try_lock` (Rust 1.89) on another file.
 #[derive(Debug)]
 pub struct FileChannelStore {
     folder: PathBuf,

@@ -48,13 +48,21 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 const CACHE: usize = 64 << 20;
 
 impl RedbLedgerStore {
-    /// Opens or creates a file.
+    /// Opens a file, or creates it if there is none. A file without bytes is a damaged one, not a new one: what it has held may be in the hands
+    /// of others, who would see a second story of the same ledger.
     ///
     /// # Errors
     /// If the file is in use, cannot be used, or is damaged or of another format.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
-        Self::with(Box::new(move |builder| builder.create(&path)))
+        // Later it is only opened: what has vanished since does not begin anew.
+        let mut is_new = !path.try_exists()?;
+        let open = move |builder: &Builder| {
+            let database = if is_new { builder.create(&path) } else { builder.open(&path) }?;
+            is_new = false;
+            Ok(database)
+        };
+        Self::with(Box::new(open))
     }
 
     fn with(open: Box<Open>) -> Result<Self, StoreError> {
