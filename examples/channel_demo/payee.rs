@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use unchoke_core::Seed;
 use unchoke_examples::{Failure, say};
 use unchoke_token::channel::adjudicator::Phase;
-use unchoke_token::channel::{Channel, Fault, Message, Output, Payee, PayeeConfig, Request};
+use unchoke_token::channel::{Channel, Fault, Message, Output, Payee, PayeeConfig, PayeePhase, Request};
 use unchoke_token::{ChannelId, Lane, Schemes, SignedTransaction, Signer as _, Units};
 
 impl Machine for Payee {
@@ -66,9 +66,8 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
                         look(&mut side, &mut payee, &known, folder)?;
                     }
                     let outcome = payee.handle_message(Instant::now(), SESSION, message);
-                    // What was not taken has to come again, in a new session.
-                    if outcome.is_err() {
-                        side.hang_up();
+                    if let Err(fault) = outcome {
+                        refuse(&mut side, &fault);
                     }
                 }
             }
@@ -76,9 +75,7 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
         }
         payee.handle_timeout(Instant::now());
         while let Some((_, fault)) = payee.poll_fault() {
-            if fault != Fault::Stale {
-                side.hang_up();
-            }
+            refuse(&mut side, &fault);
         }
         if looked.is_none_or(|at| at.elapsed() > Duration::from_millis(50)) {
             look(&mut side, &mut payee, &known, folder)?;
@@ -86,7 +83,10 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
         }
         side.carry_out(&mut payee)?;
         // Once all is paid, both may close; should the payer be away, it is asked again.
-        if let Some(id) = known.first().filter(|id| side.is_connected() && payee.held(id).get() >= ticks)
+        let is_all = |id: &&ChannelId| {
+            payee.held(id).get() >= ticks || matches!(payee.phase(id), Some(PayeePhase::CoopClosing { .. }))
+        };
+        if let Some(id) = known.first().filter(|id| side.is_connected() && is_all(id))
             && asked.is_none_or(|at: Instant| at.elapsed() > Duration::from_millis(500))
         {
             let height = side.ledger.reference()?.height;
@@ -104,6 +104,13 @@ fn work(ledger: SocketAddr, folder: &Path, ticks: u64) -> Result<(), Failure> {
         if let Some(claimed) = settled(folder) {
             return say(json!({ "settled": claimed }));
         }
+    }
+}
+
+/// What was not taken has to come again, in a new session, unless it is old, or it is too late for it.
+fn refuse(side: &mut Side, fault: &Fault) {
+    if !matches!(fault, Fault::Stale | Fault::Phase(_)) {
+        side.hang_up();
     }
 }
 

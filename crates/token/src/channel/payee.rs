@@ -272,6 +272,8 @@ impl Payee {
     /// If there is no such channel, it is not open, or the log cannot be written.
     pub fn propose_close(&mut self, id: ChannelId, not_after: Height) -> Result<(), Fault> {
         self.check_log()?;
+        // What the total counts has to be there after a crash, or the payer is told of less than it is asked for.
+        self.flush_unflushed();
         let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
         let total = match channel.phase {
             PayeePhase::Open => channel.held(),
