@@ -25,7 +25,9 @@ pub(crate) fn open(context: &Context, first: Option<Address>) -> Result<Embedded
         let path = context.ledger.display();
         return Err(Failure::Failed(format!("there is no ledger at {path}: `wallet create` begins one")));
     }
-    let operator = KeySigner::new(SecretKey::from_bytes(&operator(&context.ledger.with_extension("operator"))?));
+    let is_new = !context.ledger.exists();
+    let operator = operator(&context.ledger.with_extension("operator"), is_new)?;
+    let operator = KeySigner::new(SecretKey::from_bytes(&operator));
     let mut genesis = Genesis::default();
     genesis.time = now();
     genesis.balances = first.map(|address| (address, Units::new(COINS).unwrap_or(Units::MAX))).into_iter().collect();
@@ -37,15 +39,16 @@ pub(crate) fn open(context: &Context, first: Option<Address>) -> Result<Embedded
         .map_err(|error| Failure::failed(&error))
 }
 
-fn operator(path: &Path) -> Result<[u8; 32], Failure> {
+/// The operator's key, made if the ledger is to be.
+fn operator(path: &Path, is_new: bool) -> Result<[u8; 32], Failure> {
     match fs::read(path) {
         Ok(bytes) => bytes.try_into().map_err(|_| Failure::Failed(format!("{} is no key", path.display()))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if is_new && error.kind() == std::io::ErrorKind::NotFound => {
             let mut bytes = [0; 32];
             Seed::new(rand::random()).rng().fill(&mut bytes);
             purse::write_durably(path, &bytes).map(|()| bytes)
         }
-        Err(error) => Err(Failure::failed(&error)),
+        Err(error) => Err(Failure::Failed(format!("the operator's key {}: {error}", path.display()))),
     }
 }
 

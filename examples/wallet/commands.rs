@@ -102,8 +102,8 @@ impl Command {
 
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let line = match self {
-            Self::Create => create(context, Wallet::create(&Seed::new(rand::random())), true)?,
-            Self::Import(words) => create(context, Wallet::from_words(*words, ""), false)?,
+            Self::Create => return create(context, &Wallet::create(&Seed::new(rand::random())), true),
+            Self::Import(words) => return create(context, &Wallet::from_words(*words, ""), false),
             Self::Address => json!({ "address": purse::address(context)?.to_string() }),
             Self::Balance(who) => balance(context, who)?,
             Self::History(who, options) => return history(context, who, &options),
@@ -154,8 +154,9 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn create(context: &Context, wallet: Wallet, is_new: bool) -> Result<Value, Failure> {
-    purse::store(context, &wallet)?;
+/// The file comes last: when it is there, its words were shown.
+fn create(context: &Context, wallet: &Wallet, is_new: bool) -> Result<(), Failure> {
+    let file = purse::sealed(context, wallet)?;
     let address = wallet.account(context.account).address();
     let is_first = !context.ledger.exists();
     books::open(context, Some(address))?;
@@ -163,7 +164,8 @@ fn create(context: &Context, wallet: Wallet, is_new: bool) -> Result<Value, Fail
     if is_new {
         line["words"] = json!(wallet.words().phrase().as_str());
     }
-    Ok(line)
+    print(context, &line)?;
+    purse::write_durably(&context.wallet, &file)
 }
 
 fn balance(context: &Context, who: Option<Address>) -> Result<Value, Failure> {
@@ -285,11 +287,18 @@ fn pay(context: &Context, id: ChannelId, amount: &str) -> Result<Value, Failure>
     if channel.payer() != account.address() {
         return Err(Failure::Failed(format!("{} pays through this channel", channel.payer())));
     }
+    if channel.phase() != Phase::Open {
+        return Err(Failure::Failed("the channel is not open".into()));
+    }
     let precision = precision(&ledger, channel.asset());
+    let more = parse(amount, precision)?;
+    if more.is_zero() {
+        return Err(Failure::Usage("a voucher for nothing more is none".into()));
+    }
     let last = purse::voucher(context, &id.to_string())?;
     let (paid, seq) = last.map_or((Units::ZERO, Seq::new(0)), |voucher| (voucher.base, voucher.seq));
     let deposit = channel.deposit().unwrap_or(Units::MAX);
-    let base = paid.checked_add(parse(amount, precision)?).filter(|base| *base <= deposit);
+    let base = paid.checked_add(more).filter(|base| *base <= deposit);
     let left = deposit.saturating_sub(paid).to_decimal(precision);
     let base = base.ok_or(Failure::Failed(format!("the channel has {left} left")))?;
     let seq = seq.next().ok_or(Failure::Failed("the channel has had all vouchers that it can".into()))?;

@@ -52,6 +52,9 @@ fn arguments() -> Result<Task, Failure> {
                 words.push(word.string().map_err(|error| Failure::usage(&error))?);
                 continue;
             }
+            Arg::Short(digit) if digit.is_ascii_digit() => {
+                return Err(Failure::Usage("an amount is not negative".into()));
+            }
             other => return Err(unexpected(other)),
         };
         match name.as_str() {
@@ -69,7 +72,11 @@ fn arguments() -> Result<Task, Failure> {
             "ledger" => context.ledger = PathBuf::from(value),
             "wallet" => context.wallet = PathBuf::from(value),
             "password-file" => context.password_file = Some(PathBuf::from(value)),
-            "account" => context.account = number(&value)?,
+            "account" => {
+                // Numbers from 2^31 on are those of hardened keys.
+                let account = Some(number(&value)?).filter(|it| *it < 1 << 31);
+                context.account = account.ok_or(Failure::Usage("accounts have numbers below 2147483648".into()))?;
+            }
             "csv" => options.csv = Some(PathBuf::from(value)),
             "limit" => options.limit = number(&value)?,
             "precision" => options.precision = number(&value)?,

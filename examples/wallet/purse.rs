@@ -16,7 +16,9 @@ fn password(context: &Context) -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::new());
     match &context.password_file {
         Some(path) => {
-            let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| Failure::failed(&error))?);
+            let text = fs::read_to_string(path);
+            let text = text.map_err(|error| Failure::Failed(format!("the password in {}: {error}", path.display())))?;
+            let text = Zeroizing::new(text);
             line.push_str(text.lines().next().unwrap_or_default());
         }
         None => {
@@ -29,15 +31,14 @@ fn password(context: &Context) -> Result<Zeroizing<String>, Failure> {
     if line.is_empty() { Err(Failure::Usage("an empty password protects nothing".into())) } else { Ok(line) }
 }
 
-/// Writes a new wallet file.
-pub(crate) fn store(context: &Context, wallet: &Wallet) -> Result<(), Failure> {
+/// The bytes of a new wallet file, if there is none yet.
+pub(crate) fn sealed(context: &Context, wallet: &Wallet) -> Result<Vec<u8>, Failure> {
     if context.wallet.exists() {
         return Err(Failure::Usage(format!("{} is there already", context.wallet.display())));
     }
     let mut rng = Seed::new(rand::random()).rng();
     let password = password(context)?;
-    let file = wallet.seal(password.as_bytes(), Cost::default(), &mut rng).map_err(|error| Failure::failed(&error))?;
-    write_durably(&context.wallet, &file)
+    wallet.seal(password.as_bytes(), Cost::default(), &mut rng).map_err(|error| Failure::failed(&error))
 }
 
 pub(crate) fn account(context: &Context) -> Result<Account, Failure> {
