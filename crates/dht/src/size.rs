@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_size_is_found_and_what_does_not_fit_it_is_noticed() {
-        let mut rng = Seed::new([1; 32]).rng();
+        let mut rng = Seed::new([5; 32]).rng();
         let ids: Vec<Id> = (0..4000).map(|_| Id::random(&mut rng)).collect();
         let nearest = |target: Id, of: &[Id]| {
             let mut sorted = of.to_vec();
@@ -78,7 +78,7 @@ mod tests {
             size.add(target, nearest(target, &ids).into_iter());
         }
         let found = size.get().unwrap();
-        assert!((2000.0..8000.0).contains(&found), "{found}");
+        assert!((2500.0..6500.0).contains(&found), "{found}");
         let mut count = |share: usize, planted: u32| {
             let seen = |rng: &mut unchoke_core::Rng| {
                 let target = Id::random(rng);

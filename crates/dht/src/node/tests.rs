@@ -498,12 +498,12 @@ fn a_live_node_stays_when_somebody_names_it_by_another_id() {
 
 #[test]
 fn read_only_nodes_ask_and_are_told_to_nobody() {
-    let mut net = Net::joined(12, 30);
+    let mut net = Net::joined(62, 30);
     let quiet = net.add(Config { read_only: true, ..Config::default() }, &[v4(99)]);
     let now = net.now;
     net.nodes[quiet].bootstrap(now, &[v4(0)]);
     net.run(Duration::from_secs(300));
-    assert!(net.nodes[quiet].health().nodes_v4 >= 10);
+    assert!(net.nodes[quiet].health().nodes_v4 >= 15);
     assert!(net.nodes[..30].iter().all(|node| node.nodes().iter().all(|(_, address)| *address != v4(99))));
     let (_, answers) = ask(&mut net, quiet, v4(1), Method::Ping);
     assert!(answers.is_empty());
