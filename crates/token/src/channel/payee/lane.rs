@@ -2,6 +2,7 @@
 
 use super::short::Short;
 use crate::channel::fault::Fault;
+use crate::channel::message::MAX_REARMED;
 use crate::ids::{ChannelId, Height};
 use crate::tick::{Tick, TickCursor};
 use crate::units::Units;
@@ -23,6 +24,8 @@ pub(super) struct PayeeLane {
     pub(super) alias: Option<u16>,
     /// Whether its ticks go into the log when their time has come.
     pub(super) is_noted: bool,
+    /// Vouchers in a row that were worth no more than the one before.
+    rearmed: u8,
 }
 
 impl PayeeLane {
@@ -30,13 +33,14 @@ impl PayeeLane {
         let SignedVoucher { voucher, signature } = signed;
         let (signature, last) = (signature[..].into(), Tick::new(0, voucher.anchor));
         let (flushed, claimed, served, alias, is_noted) = (0, Units::ZERO, 0, None, false);
-        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted }
+        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted, rearmed: 0 }
     }
 
     /// A later voucher takes the place of the last one.
     pub(super) fn renew(&mut self, signed: SignedVoucher) {
         let (served, claimed, alias, is_noted) = (self.served, self.claimed, self.alias, self.is_noted);
-        *self = Self { served, claimed, alias, is_noted, ..Self::new(signed) };
+        let rearmed = if signed.voucher.base > self.voucher.base { 0 } else { self.rearmed.saturating_add(1) };
+        *self = Self { served, claimed, alias, is_noted, rearmed, ..Self::new(signed) };
     }
 
     /// Takes a tick.
@@ -53,6 +57,11 @@ impl PayeeLane {
             self.last = tick;
         }
         self.flushed = tick.index;
+    }
+
+    /// Whether no further voucher is taken that is worth no more.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.rearmed >= MAX_REARMED
     }
 
     pub(super) const fn last_tick(&self) -> Tick {
