@@ -2,7 +2,7 @@
 
 use super::adjudicator::ChannelError;
 use super::message::MessageError;
-use crate::ids::{ChannelId, Lane};
+use crate::ids::{ChannelId, Height, Lane};
 use crate::tick::TickError;
 use crate::units::Units;
 use crate::voucher::VoucherError;
@@ -38,6 +38,15 @@ pub enum Fault {
     /// A voucher ends too soon.
     #[error("the voucher ends too soon")]
     EndsTooSoon,
+    /// A total would count too long: nothing could be paid in the meantime.
+    #[error("the total counts beyond height {0}")]
+    EndsTooLate(Height),
+    /// A lane gets voucher after voucher, and none is worth more than the one before.
+    #[error("too many vouchers that are worth no more")]
+    Idle,
+    /// Another session pays through the channel. It keeps the channel until it ends.
+    #[error("another session pays through the channel")]
+    Busy,
     /// It is more than the channel holds.
     #[error("{need} units needed, {have} there")]
     Funds {
@@ -122,6 +131,9 @@ impl Fault {
             Self::Ledger(_) => 18,
             Self::Amount => 19,
             Self::Channels => 20,
+            Self::EndsTooLate(_) => 21,
+            Self::Idle => 22,
+            Self::Busy => 23,
         }
     }
 
@@ -130,7 +142,7 @@ impl Fault {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::Tick(TickError::Stale { .. }) | Self::Stale => Disposition::Ignore,
-            Self::Message(_) | Self::Voucher(_) | Self::Signature | Self::Tick(_) | Self::Alias(_) => {
+            Self::Message(_) | Self::Voucher(_) | Self::Signature | Self::Tick(_) | Self::Alias(_) | Self::Idle => {
                 Disposition::Strike
             }
             Self::Disconnected | Self::Frozen => Disposition::Retry,

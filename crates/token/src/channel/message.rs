@@ -317,6 +317,8 @@ impl Raw<'_> {
 const TICK: u16 = 0x8000;
 /// Lanes that one message names.
 pub const MAX_LANES: usize = 64;
+/// Vouchers of a lane, one after the other, that a payee takes while their base does not rise, after the first. Each costs it a record.
+pub(crate) const MAX_REARMED: u8 = 64;
 /// Bytes of a text for people.
 const MAX_TEXT: usize = 128;
 /// Bytes of a signature.

@@ -100,6 +100,16 @@ pub enum Event {
         /// Bytes that it says it has served.
         served: u64,
     },
+    /// Payee: a session spoke of a channel that another one pays through, and was told that it is [`Busy`](super::Fault::Busy). If the payer has
+    /// come back while its old connection hangs, the owner ends `holder` and tells the payee with [`Payee::disconnect`](super::Payee::disconnect).
+    Contested {
+        /// The channel.
+        channel: ChannelId,
+        /// The session that pays.
+        holder: Session,
+        /// The other one.
+        by: Session,
+    },
     /// Claims are taken below this height; whoever is paid through the channel should stop serving.
     Closing {
         /// The channel.

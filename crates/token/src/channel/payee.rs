@@ -44,7 +44,9 @@ pub struct PayeeConfig {
     pub flush_after: Duration,
     /// A voucher that ends has to count for so many blocks yet.
     pub min_life: u64,
-    /// Lanes of a channel.
+    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger, which takes no claim of more.
+    ///
+    /// [`ChannelParams::max_lanes`]: super::ChannelParams::max_lanes
     pub max_lanes: usize,
     /// Vouchers that wait to be checked together.
     pub batch: usize,
@@ -266,7 +268,8 @@ impl Payee {
         lanes.into_iter().map(|lane| lane.claim().to_contract()).collect()
     }
 
-    /// Would close at what is held. When the payer has signed, too, the channel ends at once.
+    /// Would close at what is held. When the payer has signed, too, the channel ends at once. The payer signs one total at a time, and none that
+    /// counts longer than its [`PayerConfig::close_within`](super::PayerConfig::close_within).
     ///
     /// # Errors
     /// If there is no such channel, it is not open, or the log cannot be written.
@@ -292,13 +295,13 @@ impl Payee {
         Ok(())
     }
 
-    /// A session has ended.
+    /// A session has ended. The channels that were paid through in it are free for others.
     pub fn disconnect(&mut self, session: Session) {
         let channels = &mut self.channels;
         self.aliases.retain(|(known, alias), (place, lane)| {
             let is_other = *known != session;
             if let Some(channel) = channels.at_mut(*place).filter(|_| !is_other) {
-                channel.forget_name(*lane, (session, *alias));
+                channel.handle_ended(*lane, (session, *alias));
             }
             is_other
         });

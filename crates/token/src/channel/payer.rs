@@ -38,6 +38,9 @@ pub struct PayerConfig {
     ///
     /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
     pub open_window: u64,
+    /// Blocks for which a total may count that a payee proposes, from the last height that [`Payer::handle_channel`] was told. Until it has
+    /// lapsed nothing is paid.
+    pub close_within: u64,
 }
 
 /// A payer.
@@ -50,6 +53,8 @@ pub struct Payer {
     last: UpdateId,
     requests: HashMap<Request, Asked>,
     next_request: u64,
+    /// The last that the ledger was seen at.
+    height: Height,
     outputs: VecDeque<Output>,
     is_frozen: bool,
     /// The log is damaged: nothing is issued, and nothing is written.
@@ -113,6 +118,7 @@ impl Payer {
             last: UpdateId::new(0),
             requests: HashMap::new(),
             next_request: 0,
+            height: Height::new(0),
             outputs: VecDeque::new(),
             is_frozen: false,
             is_corrupt: false,
@@ -226,7 +232,8 @@ impl Payer {
     /// Gives a lane a new voucher: for what was paid so far and `now` besides, with as many ticks of `tick_value` as the configuration has.
     ///
     /// # Errors
-    /// If the channel is not open, holds less, or the log cannot be written.
+    /// If the channel is not open, holds less, the log cannot be written, or nothing was paid through so many vouchers that the payee takes no
+    /// further one.
     pub fn arm(&mut self, id: ChannelId, lane: Lane, now: Units, tick_value: Units) -> Result<(), Fault> {
         self.check_log()?;
         let config = self.config;
@@ -248,6 +255,9 @@ impl Payer {
         let need = others.checked_add(base).ok_or(Fault::Amount)?;
         if need > channel.limit {
             return Err(Fault::Funds { need, have: channel.limit });
+        }
+        if known.is_some_and(|it| it.is_idle() && base <= it.voucher.base) {
+            return Err(Fault::Idle);
         }
         let seq = seq.next().ok_or(Fault::Amount)?;
         let voucher = Voucher::new(id, lane, seq, base);
@@ -336,6 +346,7 @@ impl Payer {
     /// The ledger's view of a channel at the height `now`, whenever it may have changed and at every height while it closes, from a block that
     /// will not be taken back. `None` if the ledger has none, or none any more.
     pub fn handle_channel(&mut self, now: Height, id: ChannelId, view: Option<&Channel>) {
+        self.height = self.height.max(now);
         let window = self.config.open_window;
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(view) = view else {
@@ -358,6 +369,7 @@ impl Payer {
                 }
                 if matches!(channel.phase, PayerPhase::CoopClosing { not_after, .. } if now > not_after) {
                     channel.phase = PayerPhase::Open;
+                    channel.pending = None;
                 }
             }
             Phase::Closing { deadline, .. } => {
@@ -474,8 +486,7 @@ impl Payer {
     /// The most that the payee may claim.
     #[must_use]
     pub fn owed(&self, id: &ChannelId) -> Units {
-        let channel = self.channels.get(id);
-        channel.map_or(Units::ZERO, |channel| channel.owed_besides(Lane::new(u32::MAX)).unwrap_or(channel.limit))
+        self.channels.get(id).map_or(Units::ZERO, |channel| sum(channel.lanes.values()).unwrap_or(channel.limit))
     }
 
     /// Ticks that a lane has left.
@@ -603,14 +614,17 @@ impl PayerChannel {
     /// What has to be reckoned with in all lanes but one.
     fn owed_besides(&self, lane: Lane) -> Result<Units, Fault> {
         let others = self.lanes.iter().filter(|(other, _)| **other != lane);
-        let sum = others.map(|(_, lane)| lane.owed()).try_fold(Units::ZERO, Units::checked_add);
-        sum.ok_or(Fault::Amount)
+        sum(others.map(|(_, lane)| lane)).ok_or(Fault::Amount)
     }
+}
+
+fn sum<'a>(mut lanes: impl Iterator<Item = &'a PayerLane>) -> Option<Units> {
+    lanes.try_fold(Units::ZERO, |all, lane| all.checked_add(lane.owed()))
 }
 
 impl Default for PayerConfig {
     fn default() -> Self {
-        Self { reserve: 64, ticks: 4096, open_window: 1500 }
+        Self { reserve: 64, ticks: 4096, open_window: 1500, close_within: 28_800 }
     }
 }
 

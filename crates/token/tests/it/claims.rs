@@ -127,7 +127,9 @@ fn what_comes_late_of_an_earlier_session_does_not_count() {
     let chain = TickChain::new(id, &unchoke_core::Seed::new([9; 32]), 20);
     let late = Message::Tick { alias: 1, tick: chain.tick(11).unwrap() };
     let again = Message::Reestablish { channel: id, lanes: Vec::new() };
+    assert_eq!(pair.payee.handle_message(pair.now, Session::new(2), again.clone()), Err(Fault::Busy));
+    pair.payee.disconnect(SESSION);
     pair.payee.handle_message(pair.now, Session::new(2), again).unwrap();
-    assert_eq!(pair.payee.handle_message(pair.now, SESSION, late), Err(Fault::Disconnected));
+    assert_eq!(pair.payee.handle_message(pair.now, SESSION, late), Err(Fault::Alias(1)));
     assert_eq!(pair.payee.held(&id), units(35));
 }

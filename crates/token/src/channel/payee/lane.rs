@@ -2,6 +2,7 @@
 
 use super::short::Short;
 use crate::channel::fault::Fault;
+use crate::channel::message::MAX_REARMED;
 use crate::ids::{ChannelId, Height};
 use crate::tick::{Tick, TickCursor};
 use crate::units::Units;
@@ -23,20 +24,28 @@ pub(super) struct PayeeLane {
     pub(super) alias: Option<u16>,
     /// Whether its ticks go into the log when their time has come.
     pub(super) is_noted: bool,
+    /// Whether something new was paid in it under its name, in a session that has not ended. Who can pay is the payer; who asks or shows what was
+    /// paid before may be anybody.
+    pub(super) is_paid: bool,
+    /// Vouchers in a row that were worth no more than the one before.
+    rearmed: u8,
 }
 
 impl PayeeLane {
     pub(super) fn new(signed: SignedVoucher) -> Self {
         let SignedVoucher { voucher, signature } = signed;
         let (signature, last) = (signature[..].into(), Tick::new(0, voucher.anchor));
-        let (flushed, claimed, served, alias, is_noted) = (0, Units::ZERO, 0, None, false);
-        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted }
+        let (flushed, claimed, served, alias) = (0, Units::ZERO, 0, None);
+        let (is_noted, is_paid, rearmed) = (false, false, 0);
+        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted, is_paid, rearmed }
     }
 
     /// A later voucher takes the place of the last one.
     pub(super) fn renew(&mut self, signed: SignedVoucher) {
-        let (served, claimed, alias, is_noted) = (self.served, self.claimed, self.alias, self.is_noted);
-        *self = Self { served, claimed, alias, is_noted, ..Self::new(signed) };
+        let (served, claimed, alias) = (self.served, self.claimed, self.alias);
+        let (is_noted, is_paid) = (self.is_noted, self.is_paid);
+        let rearmed = if signed.voucher.base > self.voucher.base { 0 } else { self.rearmed.saturating_add(1) };
+        *self = Self { served, claimed, alias, is_noted, is_paid, rearmed, ..Self::new(signed) };
     }
 
     /// Takes a tick.
@@ -53,6 +62,11 @@ impl PayeeLane {
             self.last = tick;
         }
         self.flushed = tick.index;
+    }
+
+    /// Whether no further voucher is taken that is worth no more.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.rearmed >= MAX_REARMED
     }
 
     pub(super) const fn last_tick(&self) -> Tick {

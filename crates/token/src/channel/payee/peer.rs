@@ -1,6 +1,7 @@
 //! What payers say to a payee.
 
 use super::record::Record;
+use super::table::PayeeChannel;
 use super::{Payee, PayeePhase};
 use crate::channel::fault::Fault;
 use crate::channel::message::Message;
@@ -87,16 +88,22 @@ impl Payee {
         let (voucher, config) = (signed.voucher, self.config);
         let id = voucher.channel;
         let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
-        channel.check_session(session)?;
+        if let Err(fault) = channel.check_session(session) {
+            return Err(self.contested(session, id, fault));
+        }
         channel.check_open()?;
         if let Some(lane) = channel.lane(voucher.lane) {
             if lane.voucher == voucher {
+                channel.handle_session(session);
                 // It comes again in a new session.
                 self.name(session, alias, &id, voucher.lane)?;
                 return self.receipt(session, alias, id, voucher.lane);
             }
             if voucher.seq <= lane.voucher.seq || voucher.base < lane.value() {
                 return Err(Fault::Stale);
+            }
+            if lane.is_idle() && voucher.base <= lane.voucher.base {
+                return Err(Fault::Idle);
             }
         } else if channel.lanes.len() >= config.max_lanes {
             return Err(Fault::Lanes);
@@ -112,7 +119,9 @@ impl Payee {
         // The lane is there, and can have a name, when its voucher is written.
         self.check_name(session, alias, &id, voucher.lane)?;
         self.write(Record::Voucher(signed))?;
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.handle_session(session));
         self.name(session, alias, &id, voucher.lane)?;
+        self.channels.get_mut(&id).into_iter().for_each(|it| it.handle_paid(session, voucher.lane, alias));
         self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane: voucher.lane, total: voucher.base }));
         self.receipt(session, alias, id, voucher.lane)
     }
@@ -140,12 +149,13 @@ impl Payee {
         }
         state.accept(&id, tick)?;
         let (total, unflushed) = (state.value(), state.unflushed());
+        state.is_noted |= unflushed < config.flush_ticks;
+        channel.handle_paid(session, lane, alias);
         self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
         if unflushed >= config.flush_ticks {
             self.flush(place, lane);
             return Ok(());
         }
-        state.is_noted = true;
         if !is_noted {
             self.unflushed.push(place);
         }
@@ -157,9 +167,10 @@ impl Payee {
     /// The payer has begun anew, and asks what is held.
     fn handle_reestablish(&mut self, session: Session, id: ChannelId) -> Result<(), Fault> {
         self.check_vouchers();
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
-        // What comes yet of sessions before this one would contradict what is told now.
-        channel.check_session(session)?;
+        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
+        if let Err(fault) = channel.check_session(session) {
+            return Err(self.contested(session, id, fault));
+        }
         let mut lanes: Vec<(Lane, Seq)> = Vec::with_capacity(channel.lanes.len());
         let mut messages = Vec::with_capacity(channel.lanes.len());
         for lane in &channel.lanes {
@@ -171,6 +182,14 @@ impl Payee {
         let after = self.last;
         messages.into_iter().for_each(|message| self.send(session, after, message));
         Ok(())
+    }
+
+    /// Tells the owner that two sessions speak of one channel.
+    fn contested(&mut self, by: Session, channel: ChannelId, fault: Fault) -> Fault {
+        if let Some(holder) = self.channels.get(&channel).map(PayeeChannel::session) {
+            self.outputs.push_back(Output::Event(Event::Contested { channel, holder, by }));
+        }
+        fault
     }
 
     /// The payer has signed, too.

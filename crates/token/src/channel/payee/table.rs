@@ -38,7 +38,7 @@ pub(super) struct PayeeChannel {
     /// Whether the wallet is asked for a claim.
     pub(super) is_asked: bool,
     pub(super) phase: PayeePhase,
-    /// The last session in which the payer has spoken of it, or the first one of all.
+    /// The last session that has named a lane of it.
     session: Session,
     pub(super) lanes: Box<[PayeeLane]>,
 }
@@ -165,16 +165,29 @@ impl PayeeChannel {
         }
     }
 
-    /// A later session takes the place of the one before, in which lanes had other names.
-    pub(super) fn check_session(&mut self, session: Session) -> Result<(), Fault> {
-        if session < self.session {
-            return Err(Fault::Disconnected);
-        }
-        if session > self.session {
-            self.lanes.iter_mut().for_each(|it| it.alias = None);
+    /// Whether a session may speak of the channel: not while another one pays through it.
+    pub(super) fn check_session(&self, session: Session) -> Result<(), Fault> {
+        let is_paid = session != self.session && self.lanes.iter().any(|it| it.is_paid);
+        if is_paid { Err(Fault::Busy) } else { Ok(()) }
+    }
+
+    /// A session takes the place of the one before, in which lanes had other names.
+    pub(super) fn handle_session(&mut self, session: Session) {
+        if session != self.session {
+            self.lanes.iter_mut().for_each(|it| (it.alias, it.is_paid) = (None, false));
         }
         self.session = session;
-        Ok(())
+    }
+
+    /// Something new was paid in a session under a lane's name.
+    pub(super) fn handle_paid(&mut self, session: Session, lane: Lane, alias: u16) {
+        self.handle_session(session);
+        self.lane_mut(lane).into_iter().for_each(|it| (it.alias, it.is_paid) = (Some(alias), true));
+    }
+
+    /// The session that pays.
+    pub(super) const fn session(&self) -> Session {
+        self.session
     }
 
     /// The session and the name under which the payer speaks of a lane.
@@ -182,11 +195,11 @@ impl PayeeChannel {
         Some((self.session, lane.alias?))
     }
 
-    /// A lane has this name no more.
-    pub(super) fn forget_name(&mut self, lane: Lane, name: (Session, u16)) {
+    /// A session has ended in which a lane had this name.
+    pub(super) fn handle_ended(&mut self, lane: Lane, name: (Session, u16)) {
         let session = self.session;
         let lane = self.lane_mut(lane).filter(|it| Some(name) == it.alias.map(|alias| (session, alias)));
-        lane.into_iter().for_each(|it| it.alias = None);
+        lane.into_iter().for_each(|it| (it.alias, it.is_paid) = (None, false));
     }
 
     /// What was paid in all lanes.

@@ -1,5 +1,6 @@
 //! A lane of the payer's: the last voucher, and how far its chain is revealed.
 
+use crate::channel::message::MAX_REARMED;
 use crate::ids::UpdateId;
 use crate::tick::{Tick, TickChain};
 use crate::units::Units;
@@ -28,6 +29,8 @@ pub(super) struct PayerLane {
     is_settled: bool,
     /// Whether the voucher has gone out in the session.
     is_sent: bool,
+    /// Vouchers in a row that were worth no more than the one before.
+    rearmed: u8,
     chain: Option<TickChain>,
 }
 
@@ -44,13 +47,15 @@ impl PayerLane {
             alias: None,
             is_settled: true,
             is_sent: false,
+            rearmed: 0,
             chain: None,
         }
     }
 
     /// Another voucher takes the place of the last one.
     pub(super) fn renew(&mut self, voucher: Voucher, written_by: UpdateId) {
-        *self = Self { alias: self.alias, floor: self.owed(), ..Self::new(voucher, written_by) };
+        let rearmed = if voucher.base > self.voucher.base { 0 } else { self.rearmed.saturating_add(1) };
+        *self = Self { alias: self.alias, rearmed, floor: self.owed(), ..Self::new(voucher, written_by) };
     }
 
     /// After a start it is not known how much of what is reserved has gone out.
@@ -95,6 +100,11 @@ impl PayerLane {
     /// The name under which ticks of the voucher go out.
     pub(super) fn name(&self) -> Option<u16> {
         self.alias.filter(|_| self.is_settled && self.is_sent)
+    }
+
+    /// Whether the payee takes no further voucher that is worth no more.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.rearmed >= MAX_REARMED
     }
 
     pub(super) const fn floor(&self) -> Units {

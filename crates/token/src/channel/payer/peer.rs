@@ -7,6 +7,7 @@ use crate::channel::fault::Fault;
 use crate::channel::gate::Gated;
 use crate::channel::message::Message;
 use crate::channel::output::{Event, Output, Session, ToSign};
+use crate::contract::Contract;
 use crate::ids::{ChannelId, Lane, SchemeId, Seq};
 use crate::scheme::{Check, Schemes};
 use crate::tick::{MAX_TICKS, Tick, TickError};
@@ -148,10 +149,29 @@ impl Payer {
         let channel = channel.ok_or(Fault::UnknownChannel(id))?;
         match channel.phase {
             PayerPhase::Funding => return Err(Fault::Phase("not open yet")),
-            PayerPhase::CoopClosing { total, .. } if total != statement.total => {
-                return Err(Fault::Phase("agreed on already"));
+            // One total counts at a time. It is signed again only if the signature was lost before it could be handed in.
+            PayerPhase::CoopClosing { total, not_after } => {
+                let is_same = (total, not_after) == (statement.total, statement.not_after);
+                let is_in_hand = |asked: &Asked| match asked {
+                    Asked::Close { channel, .. } | Asked::Mutual(channel) => *channel == id,
+                    Asked::Voucher(..) => false,
+                };
+                let pending = channel.pending.as_ref().map(|it| &it.transaction().contract);
+                let is_handed_in = matches!(pending, Some(Contract::ChannelCloseMutual(_)));
+                if !is_same {
+                    return Err(Fault::Phase("agreed on already"));
+                }
+                if is_handed_in || self.requests.values().any(is_in_hand) {
+                    return Ok(());
+                }
             }
             _ => {}
+        }
+        if statement.not_after < self.height {
+            return Err(Fault::EndsTooSoon);
+        }
+        if statement.not_after > self.height.saturating_add(self.config.close_within) {
+            return Err(Fault::EndsTooLate(statement.not_after));
         }
         // Not more than what was revealed, whatever is reserved; after a start the payee has to tell what that is.
         if !channel.is_told || channel.lanes.values().any(|lane| !lane.is_settled()) {
@@ -166,7 +186,8 @@ impl Payer {
         if signer.is_none_or(|(signer, _)| signer.as_bytes()[..] != channel.open.payee_address) {
             return Err(Fault::Signature);
         }
-        let after = self.write(Record::Agreed(statement))?;
+        let is_written = matches!(channel.phase, PayerPhase::CoopClosing { .. });
+        let after = if is_written { self.last } else { self.write(Record::Agreed(statement))? };
         let request = self.request(Asked::Close { channel: id, statement, theirs });
         self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
