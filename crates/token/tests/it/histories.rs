@@ -1,13 +1,13 @@
 //! Histories of accounts.
 
 use crate::world::{World, units};
+use unchoke_token::AssetId;
 use unchoke_token::contract::{
-    AssetIssue, ChannelOpen, ChannelRelease, ExchangeCreate, ExchangeInject, ExchangeTransaction, ExchangeWithdraw,
-    FrozenSupply, ParticipateAssetIssue, Transfer, TransferAsset, UnfreezeAsset, VaultDeposit,
+    AssetIssue, ChannelRelease, ExchangeCreate, ExchangeInject, ExchangeTransaction, ExchangeWithdraw, FrozenSupply,
+    ParticipateAssetIssue, Transfer, TransferAsset, UnfreezeAsset, VaultDeposit,
 };
 use unchoke_token::history::History;
 use unchoke_token::ledger::{Cursor, Ledger as _};
-use unchoke_token::{AssetId, SchemeId, Signer as _};
 
 fn world_with_history() -> (World, History) {
     let mut world = World::new(2, |params| params.channels.min_dispute = 5);
@@ -17,19 +17,7 @@ fn world_with_history() -> (World, History) {
         world.apply(0, deposit).unwrap();
         world.seal(1);
     }
-    let open = ChannelOpen {
-        owner_address: world.bytes(0),
-        payee_address: world.bytes(1),
-        asset_name: b"_".to_vec(),
-        deposit: 500,
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: world.accounts[0].public_key(),
-        salt: vec![1; 16],
-        ledger: world.ledger.id().as_bytes().to_vec(),
-        opened_at: world.ledger.head().number.get() as i64,
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let open = world.channel(500);
     let id = world.apply(0, open).unwrap().channel.unwrap();
     let release = ChannelRelease { owner_address: world.bytes(1), channel: id.as_bytes().to_vec(), claims: Vec::new() };
     world.apply(1, release).unwrap();

@@ -4,10 +4,9 @@ use crate::pair::{LANE, Pair};
 use crate::world::{World, signer, units};
 use unchoke_core::hash::sha256;
 use unchoke_token::channel::{Channel, Message};
-use unchoke_token::contract::{ChannelClaim, ChannelClose, ChannelFinish, ChannelOpen, LaneClaim};
-use unchoke_token::ledger::Ledger as _;
+use unchoke_token::contract::{ChannelClaim, ChannelClose, ChannelFinish, LaneClaim};
 use unchoke_token::voucher::{SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Lane, SchemeId, Seq, Signable, Signer as _};
+use unchoke_token::{ChannelId, Lane, Seq, Signable, Signer as _};
 
 fn claim(world: &World, by: usize, voucher: &Voucher) -> LaneClaim {
     let signature = world.accounts[by].sign(&Signable::Voucher(voucher)).unwrap();
@@ -87,18 +86,7 @@ fn chains_are_walked_after_all_signatures_were_good() {
 fn a_payee_that_the_ledger_did_not_know_can_claim() {
     let mut world = World::new(1, |params| params.channels.min_dispute = 5);
     world.accounts.push(signer(50));
-    let open = ChannelOpen {
-        owner_address: world.bytes(0),
-        payee_address: world.bytes(1),
-        asset_name: b"_".to_vec(),
-        deposit: 1000,
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: world.accounts[0].public_key(),
-        salt: vec![1; 16],
-        ledger: world.ledger.id().as_bytes().to_vec(),
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let open = world.channel(1000);
     let id = Channel::id(&open);
     world.apply(0, open).unwrap();
     world.seal(1);

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use unchoke_core::Seed;
 use unchoke_core::keys::SecretKey;
+use unchoke_token::contract::ChannelOpen;
 use unchoke_token::ledger::{
     Batch, ChainParams, EmbeddedLedger, Follower, Genesis, Ledger as _, LedgerStore, MemoryLedgerStore, Receipt,
     StoreError, TakeRecord, TxError, VerifiedTransaction,
 };
 use unchoke_token::{
-    Address, Contract, Height, KeySigner, Schemes, Signable, SignedTransaction, Signer as _, Timestamp, Transaction,
-    Units,
+    Address, Contract, Height, KeySigner, SchemeId, Schemes, Signable, SignedTransaction, Signer as _, Timestamp,
+    Transaction, Units,
 };
 
 pub(crate) struct World {
@@ -54,6 +55,23 @@ impl World {
 
     pub(crate) fn address(&self, number: usize) -> Address {
         self.accounts[number].address()
+    }
+
+    /// A channel from the first account to the second in coins, which is open from now on, with five blocks for disputes.
+    pub(crate) fn channel(&self, deposit: i64) -> ChannelOpen {
+        ChannelOpen {
+            owner_address: self.bytes(0),
+            payee_address: self.bytes(1),
+            asset_name: b"_".to_vec(),
+            deposit,
+            voucher_scheme: SchemeId::ED25519.get().into(),
+            voucher_key: self.accounts[0].public_key(),
+            salt: vec![1; 16],
+            ledger: self.ledger.id().as_bytes().to_vec(),
+            opened_at: self.ledger.head().number.get() as i64,
+            dispute: 5,
+            ..ChannelOpen::default()
+        }
     }
 
     /// The field of a contract.
