@@ -6,6 +6,7 @@ use indicatif::MultiProgress;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,12 +18,12 @@ use unchoke_examples::{
     tell_tracker_failures, text, unexpected,
 };
 use unchoke_storage::FileStorage;
-use unchoke_swarm::Event;
 use unchoke_swarm::picker::Sequential;
+use unchoke_swarm::{Event, FilePriorities};
 use unchoke_tokio::{AddTorrent, Client, ClientBuilder, Torrent, TorrentFeed};
 
 const USAGE: &str = "download <FILE.torrent | magnet:…> [--output DIR] [--peer HOST:PORT]… [--listen ADDR] [--seed] \
-                     [--sequential] [--dht HOST:PORT]… [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
+                     [--files N[-N],…] [--sequential] [--dht HOST:PORT]… [--tracker-ca FILE.der]… [--limit-down BYTES/S] [--limit-up BYTES/S] [--json]\n\
                      Peers that cannot be reached are tried again until the download is complete or Ctrl-C ends it.";
 
 #[derive(Default)]
@@ -33,6 +34,7 @@ struct Options {
     listen: Option<SocketAddr>,
     seed: bool,
     sequential: bool,
+    files: FilePriorities,
     down: Option<u64>,
     up: Option<u64>,
     tracker_roots: Vec<Vec<u8>>,
@@ -50,6 +52,7 @@ fn parse() -> Result<Options, Failure> {
             Long("peer") => options.peers.extend(addresses(&parser.value()?)?),
             Long("listen") => options.listen = Some(address(&parser.value()?)?),
             Long("seed") => options.seed = true,
+            Long("files") => options.files = FilePriorities::only(ranges(&text(parser.value()?)?)?),
             Long("sequential") => options.sequential = true,
             Long("dht") => options.dht.push(host_port(text(parser.value()?)?)?),
             Long("tracker-ca") => options.tracker_roots.push(bytes(&parser.value()?)?),
@@ -61,6 +64,17 @@ fn parse() -> Result<Options, Failure> {
         }
     }
     Ok(options)
+}
+
+/// Numbers and ranges of numbers, separated by commas.
+fn ranges(text: &str) -> Result<Vec<RangeInclusive<u32>>, Failure> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(first..=last)
+    };
+    let parts: Option<Vec<RangeInclusive<u32>>> = text.split(',').map(range).collect();
+    parts.ok_or_else(|| Failure::Usage(format!("{text:?} is no list of file numbers such as 0,3-5")))
 }
 
 #[tokio::main]
@@ -139,6 +153,7 @@ async fn download(mut options: Options) -> Result<(), Failure> {
         let line = serde_json::json!({
             "info_hash": torrent.info_hashes().to_string(),
             "bytes": stats.verified_bytes,
+            "skipped_bytes": stats.total.saturating_sub(stats.wanted),
             "seconds": begin.elapsed().as_secs_f64(),
             "peers": peers,
             "verified_pieces": stats.verified,
@@ -160,7 +175,15 @@ async fn download(mut options: Options) -> Result<(), Failure> {
 async fn add(client: &Client, source: Source, options: &mut Options) -> Result<(Torrent, String), Failure> {
     let storage = FileStorage::new(&options.output);
     let sequential = options.sequential;
+    if let Source::Magnet(link) = &source
+        && options.files == FilePriorities::default()
+        && !link.selected().is_empty()
+    {
+        options.files = FilePriorities::only(link.selected().iter().cloned());
+    }
+    let files = options.files.clone();
     let how = move |add: AddTorrent| {
+        let add = add.file_priorities(files);
         if sequential { add.picker(Box::new(|geometry, _| Box::new(Sequential::new(geometry)))) } else { add }
     };
     let (added, label) = match source {

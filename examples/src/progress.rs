@@ -33,7 +33,7 @@ impl Progress {
     /// Shows how far the torrent is.
     pub fn show(&mut self, torrent: &Torrent) {
         let Some(stats) = torrent.stats() else { return };
-        let left = stats.total.saturating_sub(stats.verified_bytes);
+        let (left, here) = (stats.missing, stats.wanted.saturating_sub(stats.missing));
         let eta = left.checked_div(stats.download_rate).map(|seconds| format!(", {seconds} s left"));
         let rates = format!(
             "{}/s down, {}/s up, {} peers{}",
@@ -43,13 +43,13 @@ impl Progress {
             eta.filter(|_| left > 0).unwrap_or_default(),
         );
         if let Some(bar) = &self.bar {
-            bar.set_length(stats.total);
-            bar.set_position(stats.verified_bytes);
+            bar.set_length(stats.wanted);
+            bar.set_position(here);
             bar.set_message(rates);
         } else if self.last.is_none_or(|last| last.elapsed() >= LINE) {
             self.last = Some(Instant::now());
-            let percent = stats.verified_bytes.saturating_mul(100).checked_div(stats.total).unwrap_or(0);
-            tell(format_args!("{}: {percent} % of {}, {rates}", self.label, HumanBytes(stats.total)));
+            let percent = here.saturating_mul(100).checked_div(stats.wanted).unwrap_or(0);
+            tell(format_args!("{}: {percent} % of {}, {rates}", self.label, HumanBytes(stats.wanted)));
         }
     }
 

@@ -53,6 +53,11 @@ pub enum DiskWork {
         /// The piece.
         piece: PieceIndex,
     },
+    /// Nobody wants these files; all others are wanted. Ends in `FilesSkipped`.
+    SkipFiles {
+        /// Their numbers.
+        files: Vec<u32>,
+    },
 }
 
 /// How a disk job ended.
@@ -75,6 +80,8 @@ pub enum DiskOutcome {
     Synced,
     /// What was written of the piece is forgotten.
     Discarded,
+    /// Wanted files are in their places.
+    FilesSkipped,
     /// The job could not be done.
     Failed(DiskError),
 }

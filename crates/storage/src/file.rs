@@ -1,5 +1,6 @@
 //! Pieces in files.
 
+mod places;
 mod stamps;
 mod state;
 
@@ -7,12 +8,13 @@ use crate::error::{StorageError, StorageErrorKind};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use places::{Places, Target};
 use stamps::Stamps;
 use state::StateFiles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
@@ -62,14 +64,17 @@ impl Storage for FileStorage {
             return Err(StorageError::new(StorageErrorKind::Escapes));
         }
         let pieces = info.geometry().piece_count();
+        // The part file comes behind the files of the torrent.
+        let files = info.layout().files().len().saturating_add(1);
         Ok(Arc::new(FileTorrent {
             root: self.root.clone(),
             fs: Arc::clone(&self.fs),
             access: self.access,
             open: Mutex::new(BTreeMap::new()),
             state: Mutex::new(State {
-                files: StateFiles::new(Arc::clone(&self.fs), &info.info_hashes(), pieces, info.layout().files().len()),
-                stamps: Stamps::new(info.layout().files().len()),
+                files: StateFiles::new(Arc::clone(&self.fs), &info.info_hashes(), pieces, files),
+                stamps: Stamps::new(files),
+                places: Places::default(),
                 committed: Bitfield::new(pieces),
                 dirty: BTreeSet::new(),
                 suspects: Bitfield::new(pieces),
@@ -79,6 +84,7 @@ impl Storage for FileStorage {
                 named: BTreeSet::new(),
             }),
             syncing: Mutex::new(()),
+            placing: RwLock::new(()),
             info: Arc::clone(info),
         }))
     }
@@ -94,6 +100,8 @@ struct FileTorrent {
     state: Mutex<State>,
     /// Held during a sync, so that an older one never replaces the resume data of a newer one.
     syncing: Mutex<()>,
+    /// Held by reads and writes; alone by whoever changes where files are.
+    placing: RwLock<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +114,7 @@ struct Handle {
 struct State {
     files: StateFiles,
     stamps: Stamps,
+    places: Places,
     committed: Bitfield,
     /// Files written to since the last sync.
     dirty: BTreeSet<usize>,
@@ -130,9 +139,28 @@ impl FileTorrent {
         self.info.layout().files().get(number).ok_or_else(|| StorageError::new(StorageErrorKind::Missing))
     }
 
-    fn fault(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    fn fault(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError + use<> {
         let path = self.root.join(path);
         move |error| StorageError::io(&path, error)
+    }
+
+    /// The number of the part file.
+    fn part(&self) -> usize {
+        self.info.layout().files().len()
+    }
+
+    /// Does something with the names that lead to a file, or to the part file.
+    fn at<T>(&self, number: usize, work: impl FnOnce(&[&str]) -> T) -> Result<T, StorageError> {
+        if number == self.part() {
+            let name = state::part_name(&self.info.info_hashes());
+            return Ok(work(&[state::FOLDER, &name]));
+        }
+        Ok(work(&self.entry(number)?.components().collect::<Vec<&str>>()))
+    }
+
+    fn fault_at(&self, number: usize) -> impl FnOnce(io::Error) -> StorageError + use<> {
+        let path: PathBuf = self.at(number, |path| path.iter().collect()).unwrap_or_default();
+        self.fault(&path)
     }
 
     /// The open file, opened if it is not yet.
@@ -142,17 +170,18 @@ impl FileTorrent {
         {
             return Ok(Arc::clone(&handle.file));
         }
-        let entry = self.entry(number)?;
-        let path: Vec<&str> = entry.components().collect();
-        let file = self.fs.open(&path, mode).map_err(self.fault(&entry.to_path_buf()))?;
+        let file = self.at(number, |path| self.fs.open(path, mode))?.map_err(self.fault_at(number))?;
         if mode != OpenMode::Read {
             let mut state = self.state();
             if !state.named.contains(&number) {
                 state.unnamed.insert(number);
             }
         }
-        if mode != OpenMode::Read && file.metadata().is_ok_and(|metadata| metadata.length != entry.length()) {
-            file.set_len(entry.length()).map_err(self.fault(&entry.to_path_buf()))?;
+        let length = self.entry(number).ok().map(|entry| entry.length());
+        if let Some(length) = length.filter(|_| mode != OpenMode::Read)
+            && file.metadata().is_ok_and(|metadata| metadata.length != length)
+        {
+            file.set_len(length).map_err(self.fault_at(number))?;
         }
         if open.len() >= MAX_OPEN {
             open.pop_first();
@@ -161,24 +190,37 @@ impl FileTorrent {
         Ok(file)
     }
 
-    /// Whether every byte of the piece lies within a file that is there.
-    fn is_covered(&self, lengths: &[Option<u64>], piece: PieceIndex) -> bool {
+    /// Whether all of a piece is in places that pass, given their numbers and the ends of what is in them.
+    fn is_within(&self, parted: &BTreeSet<usize>, piece: PieceIndex, passes: impl Fn(usize, u64) -> bool) -> bool {
         let geometry = self.info.geometry();
         let (Some(offset), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
             return false;
         };
-        self.info.layout().spans(offset, length.into()).all(|span| {
-            let padding = self.entry(span.file).is_ok_and(|entry| entry.is_padding());
-            let there = lengths.get(span.file).copied().flatten();
-            padding || there.is_some_and(|there| span.offset.saturating_add(span.len) <= there)
-        })
+        places::targets(self.info.layout(), parted, offset, length.into())
+            .all(|target| target.place.is_none_or(|place| passes(place, target.offset.saturating_add(target.len))))
+    }
+
+    /// Whether every piece is there that a wanted file needs.
+    fn is_finished(&self, skipped: &BTreeSet<usize>, committed: &Bitfield) -> bool {
+        let piece_length = u64::from(self.info.geometry().piece_length()).max(1);
+        let wanted = self.info.layout().files().iter().filter(|entry| !skipped.contains(&entry.number()));
+        committed.is_full()
+            || wanted.filter(|entry| entry.length() > 0 && !entry.is_padding()).all(|entry| {
+                let end = entry.offset().saturating_add(entry.length()).saturating_sub(1) / piece_length;
+                (entry.offset() / piece_length..=end)
+                    .all(|piece| u32::try_from(piece).is_ok_and(|piece| committed.contains(PieceIndex(piece))))
+            })
     }
 
     /// Makes the files that have no bytes, which no piece ever touches, and cuts off what lies behind the end of others.
     fn finish_files(&self) -> Result<(), StorageError> {
+        let others = {
+            let state = self.state();
+            &state.places.skipped | &state.places.parted
+        };
         for (number, entry) in self.info.layout().files().iter().enumerate() {
             let is_too_long = || self.stamp(number).is_some_and(|stamp| stamp.length > entry.length());
-            if !entry.is_padding() && (entry.length() == 0 || is_too_long()) {
+            if !entry.is_padding() && !others.contains(&number) && (entry.length() == 0 || is_too_long()) {
                 self.file(number, OpenMode::Write)?;
             }
         }
@@ -186,19 +228,7 @@ impl FileTorrent {
     }
 
     fn stamp(&self, number: usize) -> Option<FileStamp> {
-        let entry = self.entry(number).ok()?;
-        let path: Vec<&str> = entry.components().collect();
-        self.fs.metadata(&path).ok()
-    }
-
-    /// Whether every byte of the piece lies within a file that is as we left it.
-    fn is_trusted(&self, trusted: &[bool], piece: PieceIndex) -> bool {
-        let geometry = self.info.geometry();
-        let (Some(offset), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
-            return false;
-        };
-        let mut spans = self.info.layout().spans(offset, length.into());
-        spans.all(|span| trusted.get(span.file).copied().unwrap_or(false))
+        self.at(number, |path| self.fs.metadata(path)).ok()?.ok()
     }
 
     /// Makes the names of files durable that were made, with the folders on the way to them.
@@ -206,7 +236,8 @@ impl FileTorrent {
         let unnamed = self.state().unnamed.clone();
         let mut folders: BTreeSet<Vec<&str>> = BTreeSet::new();
         for number in &unnamed {
-            let mut path: Vec<&str> = self.entry(*number)?.components().collect();
+            let entry = self.entry(*number);
+            let mut path: Vec<&str> = entry.map_or(vec![state::FOLDER, ""], |entry| entry.components().collect());
             while path.pop().is_some() && folders.insert(path.clone()) {}
         }
         for folder in folders {
@@ -236,35 +267,63 @@ impl FileTorrent {
 
     /// Writes into a piece, whatever is known of it.
     fn put(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
+        let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
         let total: usize = data.iter().map(|slice| slice.len()).sum();
         let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
         let length = u64::try_from(total).unwrap_or(u64::MAX);
-        let is_real = |file: &usize| self.entry(*file).is_ok_and(|entry| !entry.is_padding());
-        let spans = self.info.layout().spans(start, length);
-        let files: Vec<usize> = spans.map(|span| span.file).filter(is_real).collect();
+        let targets = self.place(piece, start, length)?;
+        let places: BTreeSet<usize> = targets.iter().filter_map(|target| target.place).collect();
         {
             let mut state = self.state();
             let State { files: journal, stamps, .. } = &mut *state;
-            for file in &files {
-                if stamps.begin(*file) {
+            for place in &places {
+                if stamps.begin(*place) {
                     // Without the mark the file would be hashed again after a kill, which costs time and nothing else.
-                    let _ = journal.mark(*file);
+                    let _ = journal.mark(*place);
                 }
             }
         }
-        let written = self.write_spans(start, length, data);
+        let written = self.write_targets(&targets, data);
         let mut state = self.state();
-        files.iter().for_each(|file| state.stamps.end(*file));
-        state.dirty.extend(files);
+        places.iter().for_each(|place| state.stamps.end(*place));
+        state.dirty.extend(places);
         written
     }
 
-    fn write_spans(&self, start: u64, length: u64, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
+    /// Where bytes of a piece are to be written. What belongs to a file that nobody wants, and that is not there, goes to the part file.
+    fn place(&self, piece: PieceIndex, start: u64, length: u64) -> Result<Vec<Target>, StorageError> {
+        let mut state = self.state();
+        let State { files: journal, places, .. } = &mut *state;
+        if !places.skipped.is_empty() {
+            for span in self.info.layout().spans(start, length) {
+                let is_padding = self.entry(span.file)?.is_padding();
+                let is_settled = places.parted.contains(&span.file) || places.kept.contains(&span.file);
+                if is_padding || is_settled || !places.skipped.contains(&span.file) {
+                    continue;
+                }
+                if self.stamp(span.file).is_some() {
+                    places.kept.insert(span.file);
+                } else {
+                    // After a kill the bytes would be looked for in the wrong place.
+                    journal.part(span.file).map_err(self.fault(Path::new(state::FOLDER)))?;
+                    Arc::make_mut(&mut places.parted).insert(span.file);
+                    places.is_left = false;
+                }
+            }
+        }
+        let targets: Vec<Target> = places::targets(self.info.layout(), &places.parted, start, length).collect();
+        if targets.iter().any(|target| target.place == Some(self.part())) {
+            places.begun.insert(piece);
+        }
+        Ok(targets)
+    }
+
+    fn write_targets(&self, targets: &[Target], data: &[IoSlice<'_>]) -> Result<(), StorageError> {
         let mut slices: &[IoSlice<'_>] = data;
         let mut skip = 0;
-        for span in self.info.layout().spans(start, length) {
+        for target in targets {
             let mut part = Vec::new();
-            let mut wanted = usize::try_from(span.len).unwrap_or(usize::MAX);
+            let mut wanted = usize::try_from(target.len).unwrap_or(usize::MAX);
             while let Some((first, others)) = slices.split_first().filter(|_| wanted > 0) {
                 let left = first.get(skip..).unwrap_or_default();
                 let taken = left.len().min(wanted);
@@ -276,36 +335,124 @@ impl FileTorrent {
                     skip = skip.saturating_add(taken);
                 }
             }
-            let entry = self.entry(span.file)?;
-            if !entry.is_padding() {
-                let file = self.file(span.file, OpenMode::Write)?;
-                file.write_at(span.offset, &mut part).map_err(self.fault(&entry.to_path_buf()))?;
+            if let Some(place) = target.place {
+                let file = self.file(place, OpenMode::Write)?;
+                file.write_at(target.offset, &mut part).map_err(self.fault_at(place))?;
             }
         }
         Ok(())
+    }
+
+    /// Takes files out of the part file and puts them where they belong. Nothing is read or written meanwhile.
+    fn place_files(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+        let (parted, pieces) = {
+            let state = self.state();
+            let held = |piece: &PieceIndex| {
+                state.committed.contains(*piece)
+                    || state.suspects.contains(*piece)
+                    || state.places.begun.contains(piece)
+            };
+            let pieces: Vec<PieceIndex> = self.info.geometry().pieces().filter(held).collect();
+            (Arc::clone(&state.places.parted), pieces)
+        };
+        let mut buf = vec![0; self.info.geometry().piece_length() as usize];
+        let part = self.part();
+        for piece in pieces {
+            let geometry = self.info.geometry();
+            let (Some(start), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
+                continue;
+            };
+            for target in places::targets(self.info.layout(), &parted, start, length.into()) {
+                let entry = self.entry(target.file)?;
+                let bytes = buf.get_mut(..usize::try_from(target.len).unwrap_or(usize::MAX)).unwrap_or_default();
+                if target.place != Some(part) || !files.contains(&target.file) {
+                    continue;
+                }
+                match self.file(part, OpenMode::Read)?.read_at(target.offset, bytes) {
+                    Ok(()) => {}
+                    // Of a piece that is not committed there may be less.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                    Err(error) => return Err(self.fault_at(part)(error)),
+                }
+                let file = self.file(target.file, OpenMode::Write)?;
+                let offset = target.offset.saturating_sub(entry.offset());
+                file.write_at(offset, &mut [IoSlice::new(bytes)]).map_err(self.fault_at(target.file))?;
+            }
+        }
+        let is_open = |file: &usize| self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(file);
+        for file in files.iter().filter(|file| is_open(file)) {
+            self.file(*file, OpenMode::Write)?.sync().map_err(self.fault_at(*file))?;
+        }
+        self.name_files()?;
+        let taken: Vec<(usize, Option<FileStamp>)> = files.iter().map(|file| (*file, self.stamp(*file))).collect();
+        let left: BTreeSet<usize> = parted.difference(files).copied().collect();
+        let is_empty = left.is_empty();
+        {
+            let mut state = self.state();
+            let State { stamps, dirty, .. } = &mut *state;
+            stamps.settle(taken, dirty);
+            self.save(&mut state, &left)?;
+            state.places.parted = Arc::new(left);
+        }
+        if is_empty {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+            let mut state = self.state();
+            let State { dirty, named, unnamed, stamps, .. } = &mut *state;
+            for set in [dirty, named, unnamed, &mut stamps.marked] {
+                set.remove(&part);
+            }
+            state.places.is_left = true;
+            self.drop_part_file(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Removes the part file if nothing is in it. One that stays behind takes space and is taken for nothing else; it is tried again.
+    fn drop_part_file(&self, state: &mut State) {
+        if state.places.is_left && state.places.parted.is_empty() {
+            let removed = self.fs.remove(&[state::FOLDER, &state::part_name(&self.info.info_hashes())]);
+            state.places.is_left = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+        }
+    }
+
+    /// Writes down what is durable, and keeps in the journal what else may be there.
+    fn save(&self, state: &mut State, parted: &BTreeSet<usize>) -> Result<(), StorageError> {
+        let mut since = state.suspects.clone();
+        state.committed.iter().filter(|piece| !state.durable.contains(*piece)).for_each(|piece| {
+            since.insert(piece);
+        });
+        let State { files, stamps, durable, .. } = state;
+        files.save(durable, &since, stamps, parted).map_err(self.fault(Path::new(state::FOLDER)))
     }
 }
 
 impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
-        let stamps: Vec<Option<FileStamp>> =
-            (0..self.info.layout().files().len()).map(|file| self.stamp(file)).collect();
-        let lengths: Vec<Option<u64>> = stamps.iter().map(|stamp| stamp.map(|stamp| stamp.length)).collect();
+        let stamps: Vec<Option<FileStamp>> = (0..=self.part()).map(|file| self.stamp(file)).collect();
         let mut state = self.state();
         let saved = match self.access {
             Access::ReadWrite => state.files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
             Access::ReadOnly => None,
         };
-        let covered = |piece: &PieceIndex| self.is_covered(&lengths, *piece);
+        let parted: BTreeSet<usize> = match &saved {
+            Some(saved) => saved.parted.clone(),
+            // Nothing is known but what is there.
+            None if stamps.last().is_some_and(Option::is_some) => {
+                (0..self.part()).filter(|file| stamps.get(*file).is_some_and(Option::is_none)).collect()
+            }
+            None => BTreeSet::new(),
+        };
+        let reaches = |place: usize, end| stamps.get(place).copied().flatten().is_some_and(|stamp| end <= stamp.length);
+        let covered = |piece: &PieceIndex| self.is_within(&parted, *piece, reaches);
         let mut recovered = Recovered::default();
         match saved {
             Some(saved) => {
-                let is_padding = |file: usize| self.entry(file).is_ok_and(|entry| entry.is_padding());
                 let as_left = |file: usize| stamps.get(file).is_some_and(|stamp| saved.stamps.get(file) == Some(stamp));
-                let trusted: Vec<bool> = (0..stamps.len())
-                    .map(|file| saved.marked.contains(&file) || is_padding(file) || as_left(file))
-                    .collect();
-                let vouched = |piece: PieceIndex| saved.durable.contains(piece) && self.is_trusted(&trusted, piece);
+                let trusted: Vec<bool> =
+                    (0..stamps.len()).map(|file| saved.marked.contains(&file) || as_left(file)).collect();
+                let is_trusted = |place: usize, _| trusted.get(place).copied().unwrap_or(false);
+                let vouched =
+                    |piece: PieceIndex| saved.durable.contains(piece) && self.is_within(&parted, piece, is_trusted);
                 recovered.verified = saved.durable.iter().filter(|piece| vouched(*piece)).filter(covered).collect();
                 let suspected = |piece: &PieceIndex| {
                     (saved.journal.contains(*piece) || saved.durable.contains(*piece)) && !vouched(*piece)
@@ -330,7 +477,7 @@ impl TorrentStorage for FileTorrent {
                     };
                     let (durable, journal) = (only(&recovered.verified), only(&recovered.suspects));
                     let State { files, stamps, .. } = &mut *state;
-                    files.save(&durable, &journal, stamps).map_err(self.fault(Path::new(state::FOLDER)))?;
+                    files.save(&durable, &journal, stamps, &parted).map_err(self.fault(Path::new(state::FOLDER)))?;
                 }
             }
             None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
@@ -342,24 +489,41 @@ impl TorrentStorage for FileTorrent {
         for piece in &recovered.suspects {
             state.suspects.insert(*piece);
         }
+        state.places.is_left = parted.is_empty() && stamps.last().is_some_and(Option::is_some);
+        state.places.parted = Arc::new(parted);
         Ok(recovered)
+    }
+
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
+        let skipped: BTreeSet<usize> = files.iter().map(|file| *file as usize).collect();
+        let wanted: BTreeSet<usize> = self.state().places.parted.difference(&skipped).copied().collect();
+        if !wanted.is_empty() && self.access == Access::ReadWrite {
+            self.place_files(&wanted)?;
+        }
+        let mut state = self.state();
+        state.places.kept.retain(|file| skipped.contains(file));
+        state.places.skipped = skipped;
+        Ok(())
     }
 
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
         let offset = self.info.geometry().block_offset(block).filter(|_| buf.len() == block.length as usize);
         let offset = offset.ok_or_else(|| StorageError::new(StorageErrorKind::OutOfRange(block)))?;
+        let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
+        let parted = Arc::clone(&self.state().places.parted);
         let mut rest = buf;
-        for span in self.info.layout().spans(offset, block.length.into()) {
-            let length = usize::try_from(span.len).unwrap_or(usize::MAX).min(rest.len());
+        for target in places::targets(self.info.layout(), &parted, offset, block.length.into()) {
+            let length = usize::try_from(target.len).unwrap_or(usize::MAX).min(rest.len());
             let (part, next) = std::mem::take(&mut rest).split_at_mut(length);
             rest = next;
-            let entry = self.entry(span.file)?;
-            if entry.is_padding() {
-                part.fill(0);
-                continue;
+            match target.place {
+                Some(place) => {
+                    let file = self.file(place, OpenMode::Read)?;
+                    file.read_at(target.offset, part).map_err(self.fault_at(place))?;
+                }
+                None => part.fill(0),
             }
-            let file = self.file(span.file, OpenMode::Read)?;
-            file.read_at(span.offset, part).map_err(self.fault(&entry.to_path_buf()))?;
         }
         Ok(())
     }
@@ -386,6 +550,7 @@ impl TorrentStorage for FileTorrent {
         }
         state.committed.insert(piece);
         state.suspects.remove(piece);
+        state.places.begun.remove(&piece);
         Ok(())
     }
 
@@ -400,17 +565,18 @@ impl TorrentStorage for FileTorrent {
             pending.filter(|_| state.doubtful).collect()
         };
         self.rewrite(doubtful.into_iter())?;
-        let (before, dirty) = {
+        let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
+        let (before, dirty, is_finished) = {
             let mut state = self.state();
             state.doubtful = false;
-            (state.committed.clone(), std::mem::take(&mut state.dirty))
+            let is_finished = self.is_finished(&state.places.skipped, &state.committed);
+            (state.committed.clone(), std::mem::take(&mut state.dirty), is_finished)
         };
-        let made = if before.is_full() { self.finish_files() } else { Ok(()) };
+        let made = if is_finished { self.finish_files() } else { Ok(()) };
         let synced = made.and_then(|()| {
-            dirty.iter().try_for_each(|number| {
-                let file = self.file(*number, OpenMode::Write)?;
-                file.sync().map_err(self.fault(&self.entry(*number)?.to_path_buf()))
-            })
+            dirty
+                .iter()
+                .try_for_each(|number| self.file(*number, OpenMode::Write)?.sync().map_err(self.fault_at(*number)))
         });
         let synced = synced.and_then(|()| self.name_files());
         let wanted = self.state().stamps.wanted(&dirty);
@@ -429,10 +595,11 @@ impl TorrentStorage for FileTorrent {
         state.committed.iter().filter(|piece| !before.contains(*piece)).for_each(|piece| {
             since.insert(piece);
         });
-        let State { files, stamps, dirty, durable: saved, .. } = &mut *state;
+        let State { files, stamps, places, dirty, durable: saved, .. } = &mut *state;
         stamps.settle(taken, dirty);
-        files.save(&durable, &since, stamps).map_err(self.fault(Path::new(state::FOLDER)))?;
+        files.save(&durable, &since, stamps, &places.parted).map_err(self.fault(Path::new(state::FOLDER)))?;
         *saved = durable;
+        self.drop_part_file(&mut state);
         Ok(())
     }
 
@@ -441,6 +608,7 @@ impl TorrentStorage for FileTorrent {
         state.committed.remove(piece);
         state.suspects.remove(piece);
         state.durable.remove(piece);
+        state.places.begun.remove(&piece);
         Ok(())
     }
 }

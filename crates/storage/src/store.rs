@@ -33,6 +33,17 @@ pub trait TorrentStorage: Send + Sync {
     /// If the state of an earlier run cannot be read although it is there.
     fn recover(&self) -> Result<Recovered, StorageError>;
 
+    /// Nobody wants these files of the torrent, by their numbers; all others are wanted. Called after `recover`, and again whenever that has
+    /// changed. A store that keeps files makes none of these, and finds another place for what pieces bring of them; one that keeps pieces
+    /// has nothing to do.
+    ///
+    /// # Errors
+    /// If what is there of a file that is wanted again cannot be put in its place; all is as before then.
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        let _ = files;
+        Ok(())
+    }
+
     /// Reads a block; `buf` is as long as the block.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What a session and a torrent can be told.
 
 use crate::picker::PiecePicker;
+use crate::priorities::FilePriorities;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -131,6 +132,8 @@ pub struct TorrentParams {
     pub content: Option<Content>,
     /// Makes the picker; `None` is [`RarestFirst`](crate::picker::RarestFirst).
     pub picker: Option<PickerFactory>,
+    /// How much each file is wanted.
+    pub file_priorities: FilePriorities,
     /// Extensions of the caller's, beside the built-in ones.
     pub extensions: Vec<ExtensionFactory>,
     /// Download limit in bytes per second; `None` is unlimited.
@@ -147,6 +150,7 @@ impl TorrentParams {
             info_hashes,
             content: None,
             picker: None,
+            file_priorities: FilePriorities::default(),
             extensions: Vec::new(),
             download_limit: None,
             upload_limit: None,

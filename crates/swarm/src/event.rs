@@ -39,7 +39,7 @@ pub enum Event {
         /// The piece.
         piece: PieceIndex,
     },
-    /// Every piece is verified and written.
+    /// Every piece that is wanted is verified and written. Told again when that becomes true anew, after more has become wanted.
     Completed {
         /// The torrent.
         torrent: TorrentKey,

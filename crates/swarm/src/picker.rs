@@ -7,6 +7,7 @@
 //! [BEP 3]: https://www.bittorrent.org/beps/bep_0003.html
 
 mod blocks;
+mod ranks;
 mod rarest_first;
 mod rarity;
 mod sequential;
@@ -47,12 +48,27 @@ pub enum BlockState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PieceState {
-    /// It is here and verified, or being checked: do not pick it.
+    /// It is here and verified, or being checked, or nobody wants it: do not pick it.
     Settled,
     /// It is missing: pick it.
     Missing,
     /// It hashed wrong with several contributors: pick it anew, from one peer alone if possible, so that blame is exact.
     Suspect,
+}
+
+/// How much a file, and with it its pieces, is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Not at all.
+    Skip,
+    /// After everything else.
+    Low,
+    /// As most are.
+    #[default]
+    Normal,
+    /// Before everything else.
+    High,
 }
 
 /// For whom blocks are picked.
@@ -96,6 +112,12 @@ pub trait PiecePicker: Send {
 
     /// Something became of a piece.
     fn handle_piece(&mut self, piece: PieceIndex, state: PieceState);
+
+    /// A piece is to be picked before or after others from now on. Those that are not wanted at all are [`Settled`](PieceState::Settled)
+    /// instead. A picker that goes by an order of its own need not listen.
+    fn handle_priority(&mut self, piece: PieceIndex, priority: Priority) {
+        let _ = (piece, priority);
+    }
 
     /// Appends at most `budget` blocks to ask this peer for, and remembers them as asked for.
     ///

@@ -5,6 +5,7 @@ use crate::choker::{Choker, PeerStats, RECHOKE_INTERVAL, SeedChoker, TitForTat, 
 use crate::config::{Content, SessionConfig, TorrentParams};
 use crate::event::{CloseReason, Event};
 use crate::ids::{Direction, Flow, PeerKey, PeerOrigin, TorrentKey};
+use crate::priorities::FilePriorities;
 use crate::shared::Shared;
 use crate::stats::{PeerInfo, TorrentStats};
 use crate::torrent::Torrent;
@@ -134,6 +135,22 @@ impl Session {
             torrent.up.set_rate(now, upload);
         }
         self.after(now);
+    }
+
+    /// Sets how much each file of a torrent is wanted. Pieces that are begun are finished all the same, and what is here stays. [`Event::Completed`] tells, once more if need be, when all is here that is
+    /// wanted.
+    pub fn set_file_priorities(&mut self, now: Instant, torrent: TorrentKey, files: FilePriorities) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.set_priorities(now, &mut self.shared, files);
+        }
+        self.connect_more(now);
+        self.after(now);
+    }
+
+    /// How much each file of a torrent is wanted; `None` if there is no such torrent.
+    #[must_use]
+    pub fn file_priorities(&self, torrent: TorrentKey) -> Option<&FilePriorities> {
+        self.torrents.get(&torrent).map(|torrent| torrent.priorities())
     }
 
     /// The metadata that [`Event::Metadata`] reported has been taken in, and the store is open.
@@ -440,7 +457,7 @@ impl Session {
         self.next_rechoke = now.checked_add(RECHOKE_INTERVAL);
         let (mut leeching, mut seeding): (Vec<PeerStats>, Vec<PeerStats>) = (Vec::new(), Vec::new());
         for torrent in self.torrents.values() {
-            let group = if torrent.is_complete() { &mut seeding } else { &mut leeching };
+            let group = if torrent.is_finished() { &mut seeding } else { &mut leeching };
             group.extend(torrent.peers.values().filter(|peer| peer.interested).map(|peer| peer.stats()));
         }
         let slots = self.shared.config.upload_slots;

@@ -14,7 +14,7 @@ pub enum TorrentState {
     Checking,
     /// Downloading.
     Downloading,
-    /// Complete.
+    /// Everything is here that is wanted.
     Seeding,
     /// Waiting for a store that failed.
     StorageFailed,
@@ -36,6 +36,10 @@ pub struct TorrentStats {
     pub total: u64,
     /// Bytes of verified pieces.
     pub verified_bytes: u64,
+    /// Bytes of the pieces that are wanted; 0 until the metadata is known.
+    pub wanted: u64,
+    /// Bytes of those that are missing.
+    pub missing: u64,
     /// Bytes received in this session, wasted ones included.
     pub downloaded: u64,
     /// Bytes sent in this session.
@@ -57,6 +61,12 @@ pub struct TorrentStats {
 }
 
 impl TorrentStats {
+    /// Whether every piece is here, those of unwanted files too.
+    #[must_use]
+    pub fn is_seed(&self) -> bool {
+        self.pieces > 0 && self.verified == self.pieces
+    }
+
     /// Bytes that are missing, as trackers want to know; `None` until the metadata is known.
     #[must_use]
     pub fn left(&self) -> Option<u64> {

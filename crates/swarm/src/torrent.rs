@@ -1,9 +1,9 @@
 //! One torrent: its peers, and what their messages mean for the transfer.
 
 mod dht;
+mod joining;
 
 use crate::action::Action;
-use crate::allowed_fast::allowed_fast;
 use crate::bans::Bans;
 use crate::blame::Sender;
 use crate::config::{Content, ExtensionFactory, MAX_REQUEST, PickerFactory, TorrentParams};
@@ -11,6 +11,7 @@ use crate::event::{CloseReason, Event};
 use crate::ids::{PeerKey, PeerOrigin, TorrentKey};
 use crate::peer::Peer;
 use crate::peer_list::PeerList;
+use crate::priorities::FilePriorities;
 use crate::rate::{Meter, TokenBucket};
 use crate::shared::Shared;
 use crate::stats::{PeerInfo, TorrentState, TorrentStats};
@@ -20,10 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 use unchoke_core::{Bitfield, Block, DiskOutcome, DiskWork, InfoHashes, PieceIndex, StreamProtocol as _};
-use unchoke_wire::{
-    Connection, DontHave, Extension, ExtensionEvent, Handshake, LocalInfo, Message, PexFlags, Reserved, SharedMetadata,
-    SwarmChange, UploadOnly, UtMetadata, UtPex,
-};
+use unchoke_wire::{ExtensionEvent, Message, SharedMetadata, SwarmChange};
 
 pub(crate) struct Torrent {
     pub(crate) key: TorrentKey,
@@ -33,6 +31,7 @@ pub(crate) struct Torrent {
     private: bool,
     transfer: Option<Transfer>,
     picker: Option<PickerFactory>,
+    priorities: FilePriorities,
     extensions: Vec<ExtensionFactory>,
     pub(crate) peers: BTreeMap<PeerKey, Peer>,
     pub(crate) list: PeerList,
@@ -55,6 +54,7 @@ impl Torrent {
             private: false,
             transfer: None,
             picker: params.picker,
+            priorities: params.file_priorities,
             extensions: params.extensions,
             peers: BTreeMap::new(),
             list: PeerList::default(),
@@ -81,7 +81,10 @@ impl Torrent {
         self.metadata_told = true;
         self.private = content.info.is_private();
         let seed = shared.seed.derive(&format!("picker {}", self.key.0));
-        let transfer = Transfer::new(shared, self.key, content, self.picker.take(), &seed);
+        let mut transfer = Transfer::new(shared, self.key, content, self.picker.take(), &seed);
+        if !self.priorities.are_normal() {
+            transfer.set_priorities(shared, &self.priorities);
+        }
         let geometry = transfer.geometry().clone();
         let have = transfer.have().clone();
         self.transfer = Some(transfer);
@@ -109,137 +112,46 @@ impl Torrent {
         self.note_completion(now, shared);
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.transfer.as_ref().is_some_and(Transfer::is_complete)
+    /// Whether everything is here that is wanted.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::is_finished)
+    }
+
+    /// Sets how much each file is wanted.
+    pub(crate) fn set_priorities(&mut self, now: Instant, shared: &mut Shared, files: FilePriorities) {
+        self.priorities = files;
+        let Some(transfer) = &mut self.transfer else { return };
+        transfer.set_priorities(shared, &self.priorities);
+        for peer in self.peers.values_mut() {
+            transfer.recount(peer);
+            if peer.id.is_some() && peer.update_interest() {
+                shared.dirty.push(peer.key);
+            }
+        }
+        if !transfer.is_finished() && std::mem::replace(&mut self.completed, false) {
+            for peer in self.peers.values_mut() {
+                peer.connection.handle_change(now, &SwarmChange::UploadOnly(false));
+                shared.dirty.push(peer.key);
+            }
+        }
+        self.refill_all(now, shared);
+        self.note_completion(now, shared);
+    }
+
+    /// How much each file is wanted.
+    pub(crate) fn priorities(&self) -> &FilePriorities {
+        &self.priorities
     }
 
     /// Whether there is anybody to connect to, now or later.
     pub(crate) fn has_candidates(&self) -> bool {
-        self.list.has_candidates(self.is_complete())
+        self.list.has_candidates(self.is_finished())
     }
 
     /// The next address to connect to.
     pub(crate) fn next_candidate(&mut self, now: Instant, bans: &Bans) -> Option<SocketAddr> {
-        let complete = self.is_complete();
+        let complete = self.is_finished();
         self.list.next(now, complete, |address| bans.refuses_address(address))
-    }
-
-    pub(crate) fn handshake(&self, shared: &Shared, address: SocketAddr) -> Handshake {
-        let reserved = Reserved::new().with_extension_protocol().with_fast();
-        let has_dht = self.dht_port(shared, address).is_some();
-        let reserved = if has_dht { reserved.with_dht() } else { reserved };
-        Handshake { info_hash: self.hashes.wire(), peer_id: shared.peer_id, reserved }
-    }
-
-    /// The extensions of a new connection.
-    pub(crate) fn make_extensions(&mut self, address: SocketAddr) -> Vec<Box<dyn Extension>> {
-        let mut made: Vec<Box<dyn Extension>> = vec![
-            Box::new(UtMetadata::new(self.metadata.clone())),
-            Box::new(UploadOnly::new()),
-            Box::new(DontHave::new()),
-        ];
-        if !self.private {
-            made.push(Box::new(UtPex::new()));
-        }
-        made.extend(self.extensions.iter_mut().map(|make| make(address.ip())));
-        made
-    }
-
-    pub(crate) fn local_info(&self, shared: &Shared, address: SocketAddr) -> LocalInfo {
-        let mut local = LocalInfo::default();
-        local.listen_port = shared.config.listen_port;
-        local.client.clone_from(&shared.config.client);
-        local.request_queue = u32::try_from(shared.config.connection.max_queued_requests).unwrap_or(u32::MAX);
-        local.upload_only = self.is_complete();
-        local.your_ip = Some(address.ip().to_canonical());
-        local
-    }
-
-    /// Takes a connection in.
-    pub(crate) fn insert(
-        &mut self,
-        now: Instant,
-        shared: &mut Shared,
-        key: PeerKey,
-        address: SocketAddr,
-        outgoing: bool,
-        mut connection: Connection,
-    ) {
-        let pieces = self.transfer.as_ref().map_or(0, |transfer| transfer.geometry().piece_count());
-        if let Some(transfer) = &self.transfer {
-            connection.set_geometry(transfer.geometry());
-        }
-        shared.owners.insert(key, self.key);
-        self.peers.insert(key, Peer::new(now, key, address, outgoing, connection, pieces));
-        shared.dirty.push(key);
-    }
-
-    /// Both handshakes are done.
-    pub(crate) fn handle_handshake(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, theirs: &Handshake) {
-        let Some(peer_ip) = self.peers.get(&key).map(|peer| peer.address.ip()) else { return };
-        let refusal = if theirs.peer_id == shared.peer_id {
-            Some(CloseReason::Itself)
-        } else if shared.bans.refuses_id(peer_ip, theirs.peer_id) {
-            Some(CloseReason::Banned)
-        } else if self
-            .peers
-            .values()
-            .any(|other| other.key != key && other.id == Some(theirs.peer_id) && other.address.ip() == peer_ip)
-        {
-            Some(CloseReason::Duplicate)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
-            self.close(now, shared, key, reason);
-            return;
-        }
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        peer.id = Some(theirs.peer_id);
-        if peer.outgoing {
-            self.list.connected(peer.address);
-        }
-        let (address, fast) = (peer.address, peer.connection.supports_fast());
-        let event = Event::PeerConnected { torrent: self.key, peer: key, address, id: theirs.peer_id };
-        shared.events.push_back(event);
-        match &self.transfer {
-            Some(transfer) if fast && transfer.have().is_full() => peer.connection.send(Message::HaveAll),
-            Some(transfer) if transfer.have().count() > 0 => {
-                peer.connection.send(Message::Bitfield(transfer.have().to_bytes().into()));
-            }
-            _ if fast => peer.connection.send(Message::HaveNone),
-            _ => {}
-        }
-        if let Some(transfer) = &self.transfer
-            && fast
-        {
-            let pieces = transfer.geometry().piece_count();
-            let set = allowed_fast(address.ip(), self.hashes.wire(), pieces, shared.config.allowed_fast);
-            peer.connection.set_allowed_fast(set);
-        }
-        self.tell_port(shared, key);
-        self.introduce(now, shared, key);
-        shared.dirty.push(key);
-    }
-
-    /// Tells the others of a peer that can be connected to, and it of them.
-    fn introduce(&mut self, now: Instant, shared: &mut Shared, key: PeerKey) {
-        if self.private {
-            return;
-        }
-        let Some(addr) = self.peers.get(&key).and_then(|peer| peer.listens) else { return };
-        let known: Vec<SocketAddr> =
-            self.peers.values().filter(|other| other.key != key).filter_map(|other| other.listens).collect();
-        let joined = SwarmChange::PeerJoined { addr, flags: PexFlags::default() };
-        for other in self.peers.values_mut().filter(|other| other.key != key) {
-            other.connection.handle_change(now, &joined);
-            shared.dirty.push(other.key);
-        }
-        if let Some(peer) = self.peers.get_mut(&key) {
-            for addr in known {
-                peer.connection.handle_change(now, &SwarmChange::PeerJoined { addr, flags: PexFlags::default() });
-            }
-        }
     }
 
     /// Ends a connection.
@@ -395,7 +307,7 @@ impl Torrent {
     }
 
     fn close_if_redundant(&mut self, now: Instant, shared: &mut Shared, key: PeerKey) {
-        if self.is_complete() && self.peers.get(&key).is_some_and(|peer| peer.id.is_some() && peer.is_seed()) {
+        if self.is_finished() && self.peers.get(&key).is_some_and(|peer| peer.id.is_some() && peer.is_seed()) {
             self.close(now, shared, key, CloseReason::Redundant);
         }
     }
@@ -582,7 +494,7 @@ impl Torrent {
     }
 
     fn note_completion(&mut self, now: Instant, shared: &mut Shared) {
-        let done = self.transfer.as_ref().is_some_and(|transfer| transfer.is_complete() && !transfer.is_checking());
+        let done = self.transfer.as_ref().is_some_and(|transfer| transfer.is_finished() && !transfer.is_checking());
         if !done || std::mem::replace(&mut self.completed, true) {
             return;
         }
@@ -660,7 +572,7 @@ impl Torrent {
             None => TorrentState::Metadata,
             Some(transfer) if transfer.storage_error().is_some() => TorrentState::StorageFailed,
             Some(transfer) if transfer.is_checking() => TorrentState::Checking,
-            Some(transfer) if transfer.is_complete() => TorrentState::Seeding,
+            Some(transfer) if transfer.is_finished() => TorrentState::Seeding,
             Some(_) => TorrentState::Downloading,
         };
         let ready = || self.peers.values().filter(|peer| peer.id.is_some());
@@ -671,6 +583,8 @@ impl Torrent {
             verified: transfer.map_or(0, |transfer| transfer.have().count()),
             total: transfer.map_or(0, |transfer| transfer.geometry().total_len()),
             verified_bytes: transfer.map_or(0, Transfer::verified_bytes),
+            wanted: transfer.map_or(0, Transfer::wanted_bytes),
+            missing: transfer.map_or(0, Transfer::missing_bytes),
             downloaded: self.downloaded.total(),
             uploaded: self.uploaded.total(),
             wasted: self.wasted,

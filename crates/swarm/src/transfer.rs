@@ -1,6 +1,7 @@
 //! The content of one torrent on its way here: what is asked for, what is being put together, what is verified.
 
 mod disk;
+mod wanted;
 
 use crate::assembly::{Assembly, Inserted};
 use crate::blame::{Blame, Sender};
@@ -8,17 +9,19 @@ use crate::config::{Content, PickerFactory};
 use crate::event::Event;
 use crate::ids::TorrentKey;
 use crate::peer::Peer;
-use crate::picker::{Availability, BlockState, PickFor, PiecePicker, PieceState, RarestFirst};
+use crate::picker::{Availability, BlockState, PickFor, PiecePicker, PieceState, Priority, RarestFirst};
+use crate::priorities::FilePriorities;
 use crate::shared::Shared;
 use bytes::Bytes;
 use disk::Disk;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unchoke_core::{Bitfield, Block, DiskError, DiskOutcome, DiskWork, Geometry, PieceIndex, Seed, Sha1Hash};
 use unchoke_metainfo::Info;
 use unchoke_wire::Message;
+use wanted::Wanted;
 
 /// Rejections from one peer within a second after which it is not asked again until the second is over.
 const MAX_REJECTIONS: usize = 64;
@@ -27,6 +30,7 @@ pub(crate) struct Transfer {
     torrent: TorrentKey,
     info: Arc<Info>,
     have: Bitfield,
+    wanted: Wanted,
     verified_bytes: u64,
     picker: Box<dyn PiecePicker>,
     assemblies: BTreeMap<PieceIndex, Assembly>,
@@ -74,10 +78,10 @@ impl Transfer {
             }
         }
         let verified_bytes = have.iter().filter_map(|piece| geometry.piece_len(piece)).map(u64::from).sum();
-        let suspects: VecDeque<PieceIndex> = suspects.iter().collect();
         let mut transfer = Self {
             torrent,
             info: content.info,
+            wanted: Wanted::all(&geometry, &have),
             have,
             verified_bytes,
             picker,
@@ -103,8 +107,47 @@ impl Transfer {
         self.verified_bytes
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.have.is_full()
+    /// Whether everything is here that is wanted.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.wanted.missing() == 0
+    }
+
+    /// Bytes of the pieces that are wanted.
+    pub(crate) fn wanted_bytes(&self) -> u64 {
+        self.wanted.bytes()
+    }
+
+    /// Bytes of them that are missing.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        self.wanted.missing()
+    }
+
+    /// Sets the priorities of files. Peers are to be looked at anew with
+    /// [`recount`](Self::recount).
+    pub(crate) fn set_priorities(&mut self, shared: &mut Shared, files: &FilePriorities) {
+        let begun = |piece| self.assemblies.contains_key(&piece) || self.discarding.contains_key(&piece);
+        for (piece, was) in self.wanted.set(&self.info, &self.have, files, begun) {
+            let now = self.wanted.of(piece);
+            if now == Priority::Skip && !self.have.contains(piece) {
+                self.picker.handle_piece(piece, PieceState::Settled);
+            } else if now != Priority::Skip {
+                self.picker.handle_priority(piece, now);
+                if was == Priority::Skip && !self.have.contains(piece) && !self.disk.is_suspect(piece) {
+                    self.picker.handle_piece(piece, PieceState::Missing);
+                }
+            }
+        }
+        self.disk.skip_files(shared, self.wanted.skipped());
+    }
+
+    /// Counts anew what the peer has that is missing here.
+    pub(crate) fn recount(&self, peer: &mut Peer) {
+        peer.useful_pieces = self.count_useful(&peer.pieces);
+    }
+
+    /// Whether a peer that has the piece is of interest for it.
+    fn is_useful(&self, piece: PieceIndex) -> bool {
+        !self.have.contains(piece) && self.wanted.contains(piece)
     }
 
     pub(crate) fn is_checking(&self) -> bool {
@@ -116,12 +159,12 @@ impl Transfer {
     }
 
     fn is_downloading(&self) -> bool {
-        !self.is_complete() && !self.is_checking() && self.disk.error().is_none()
+        !self.is_finished() && !self.is_checking() && self.disk.is_ready()
     }
 
     /// The pieces of `theirs` that are missing here.
     fn count_useful(&self, theirs: &Bitfield) -> u32 {
-        let useful = theirs.iter().filter(|piece| !self.have.contains(*piece)).count();
+        let useful = theirs.iter().filter(|piece| self.is_useful(*piece)).count();
         u32::try_from(useful).unwrap_or(u32::MAX)
     }
 
@@ -138,7 +181,7 @@ impl Transfer {
         let new = peer.pieces.insert(piece);
         if new {
             self.picker.handle_availability(peer.key, Availability::Have(piece));
-            if !self.have.contains(piece) {
+            if self.is_useful(piece) {
                 peer.useful_pieces = peer.useful_pieces.saturating_add(1);
             }
         }
@@ -150,7 +193,7 @@ impl Transfer {
         let had = peer.pieces.remove(piece);
         if had {
             self.picker.handle_availability(peer.key, Availability::Lost(piece));
-            if !self.have.contains(piece) {
+            if self.is_useful(piece) {
                 peer.useful_pieces = peer.useful_pieces.saturating_sub(1);
             }
         }
@@ -312,6 +355,10 @@ impl Transfer {
                 None
             }
             (DiskWork::Discard { piece }, _) => self.handle_discarded(piece),
+            (DiskWork::SkipFiles { files }, _) => {
+                self.disk.files_skipped(shared, &files, self.wanted.skipped());
+                None
+            }
             _ => None,
         }
     }
@@ -346,7 +393,7 @@ impl Transfer {
     ) -> Option<Settled> {
         let assembly = self.assemblies.remove(&piece);
         if assembly.is_none() {
-            self.disk.checked();
+            self.disk.checked(piece);
             self.disk.check_more(shared, &self.info);
         }
         let settled = match outcome {
@@ -370,10 +417,11 @@ impl Transfer {
         if self.have.insert(piece) {
             let length = self.info.geometry().piece_len(piece).unwrap_or(0);
             self.verified_bytes = self.verified_bytes.saturating_add(length.into());
-            let within = if self.have.is_full() { Duration::ZERO } else { shared.config.sync_interval };
+            self.wanted.verified(piece, length.into());
+            let within = if self.is_finished() { Duration::ZERO } else { shared.config.sync_interval };
             self.disk.committed(now, within);
             shared.events.push_back(Event::PieceVerified { torrent: self.torrent, piece });
-            if self.have.is_full() && !self.is_checking() {
+            if self.is_finished() && !self.is_checking() {
                 self.disk.handle_timeout(now, shared);
             }
         }
@@ -389,7 +437,9 @@ impl Transfer {
         blocks: &[Sha1Hash],
     ) -> Option<Settled> {
         let Some(assembly) = assembly else {
-            self.picker.handle_piece(piece, PieceState::Missing);
+            if self.wanted.contains(piece) {
+                self.picker.handle_piece(piece, PieceState::Missing);
+            }
             return None;
         };
         let guilty = self.blame.failed(piece, &assembly.senders(), blocks);

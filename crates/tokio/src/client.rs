@@ -280,7 +280,7 @@ impl Client {
     /// # Errors
     /// If the store cannot be opened, or the torrent is here already.
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
-        let AddTorrent { info_hashes, info, storage, peers, trackers, picker, download_limit, upload_limit } = torrent;
+        let AddTorrent { info_hashes, info, storage, peers, trackers, .. } = torrent;
         if info.is_none() && info_hashes.get_v1().is_none() {
             return Err(ClientError::V2Name(info_hashes));
         }
@@ -293,7 +293,8 @@ impl Client {
             tasks.store = Some((store, content.info.geometry().clone()));
             params.content = Some(content);
         }
-        (params.picker, params.download_limit, params.upload_limit) = (picker, download_limit, upload_limit);
+        (params.picker, params.file_priorities) = (torrent.picker, torrent.file_priorities);
+        (params.download_limit, params.upload_limit) = (torrent.download_limit, torrent.upload_limit);
         let key = self.engine.with(|core, now| {
             // The first disk jobs of a torrent leave when it is added, so its tasks must be there under its key.
             if core.session.find(info_hashes.wire()).is_some() {

@@ -38,7 +38,7 @@ impl Finder {
             let wait = if state == TorrentState::Checking {
                 None
             } else {
-                let search = self.search(state);
+                let search = self.search();
                 let found = tokio::select! {
                     found = self.collect(search) => found,
                     () = self.withdrawn(&mut events) => return,
@@ -78,10 +78,14 @@ impl Finder {
         })
     }
 
-    fn search(&self, state: TorrentState) -> DhtOperation {
+    fn is_seed(&self) -> bool {
+        self.engine.read(|core| core.session.stats(self.torrent)).is_some_and(|stats| stats.is_seed())
+    }
+
+    fn search(&self) -> DhtOperation {
         match self.port {
             Some(port) => {
-                let announcement = Announcement::new(port).with_seed(state == TorrentState::Seeding);
+                let announcement = Announcement::new(port).with_seed(self.is_seed());
                 self.dht.announce(self.info_hash, announcement)
             }
             None => self.dht.get_peers(self.info_hash),

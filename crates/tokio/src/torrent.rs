@@ -10,7 +10,9 @@ use tokio::sync::{broadcast, watch};
 use unchoke_core::{Bitfield, InfoHashes};
 use unchoke_metainfo::{Info, Metainfo};
 use unchoke_storage::Storage;
-use unchoke_swarm::{Event, PeerInfo, PeerOrigin, PickerFactory, TorrentKey, TorrentState, TorrentStats};
+use unchoke_swarm::{
+    Event, FilePriorities, PeerInfo, PeerOrigin, PickerFactory, TorrentKey, TorrentState, TorrentStats,
+};
 
 /// A torrent to add to a [`Client`](crate::Client).
 pub struct AddTorrent {
@@ -20,6 +22,7 @@ pub struct AddTorrent {
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: Vec<Vec<String>>,
     pub(crate) picker: Option<PickerFactory>,
+    pub(crate) file_priorities: FilePriorities,
     pub(crate) download_limit: Option<u64>,
     pub(crate) upload_limit: Option<u64>,
 }
@@ -45,6 +48,7 @@ impl AddTorrent {
             peers: Vec::new(),
             trackers: Vec::new(),
             picker: None,
+            file_priorities: FilePriorities::default(),
             download_limit: None,
             upload_limit: None,
         }
@@ -68,6 +72,13 @@ impl AddTorrent {
     #[must_use]
     pub fn picker(mut self, picker: PickerFactory) -> Self {
         self.picker = Some(picker);
+        self
+    }
+
+    /// How much each file is wanted. Files that are skipped from the start are not made.
+    #[must_use]
+    pub fn file_priorities(mut self, files: FilePriorities) -> Self {
+        self.file_priorities = files;
         self
     }
 
@@ -136,12 +147,18 @@ impl Torrent {
         self.engine.with(|core, now| core.session.add_peers(now, self.key, peers, PeerOrigin::Manual));
     }
 
+    /// Sets how much each file is wanted. Pieces that are begun are finished all the same, and what is here stays. What pieces bring of
+    /// unwanted files waits beside the torrent until it is wanted.
+    pub fn set_file_priorities(&self, files: FilePriorities) {
+        self.engine.with(|core, now| core.session.set_file_priorities(now, self.key, files));
+    }
+
     /// Sets limits in bytes per second; `None` is unlimited.
     pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
         self.engine.with(|core, now| core.session.set_torrent_limits(now, self.key, download, upload));
     }
 
-    /// Waits until every piece is verified and written.
+    /// Waits until every piece that is wanted is verified and written.
     ///
     /// # Errors
     /// If that will never be: the torrent was removed, or what a magnet link names turned out to be unusable.

@@ -58,7 +58,7 @@ impl Announcer {
                 // Without a client there is nobody to announce for.
                 _ = stop.changed() => self.tiers.handle_stop(),
                 happened = events.recv() => match happened.as_deref() {
-                    Ok(Event::Completed { .. }) if self.downloaded_something() => self.tiers.handle_completed(),
+                    Ok(Event::Completed { .. }) if self.is_completed() => self.tiers.handle_completed(),
                     Err(broadcast::error::RecvError::Closed) => self.tiers.handle_stop(),
                     _ => {}
                 },
@@ -71,9 +71,10 @@ impl Announcer {
         stats.is_some_and(|stats| stats.state == TorrentState::Checking)
     }
 
-    /// Whether completing is news: a seed that has just been started has not completed anything (BEP 3).
-    fn downloaded_something(&self) -> bool {
-        self.engine.read(|core| core.session.stats(self.torrent)).is_some_and(|stats| stats.downloaded > 0)
+    /// Whether there is news for trackers: all is here, and not from the start (BEP 3). Having all that is wanted is none.
+    fn is_completed(&self) -> bool {
+        let stats = self.engine.read(|core| core.session.stats(self.torrent));
+        stats.is_some_and(|stats| stats.downloaded > 0 && stats.is_seed())
     }
 
     async fn announce(&mut self, due: DueAnnounce) {

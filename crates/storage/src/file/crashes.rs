@@ -28,18 +28,28 @@ struct Progress {
     verified: BTreeSet<PieceIndex>,
     /// Those that a sync has covered since.
     synced: BTreeSet<PieceIndex>,
+    /// It was decided that the files which were not wanted at first are.
+    wants_all: bool,
 }
+
+/// Files that are not wanted until everything else is here.
+type Skipped = &'static [u32];
+
+const NOTHING: Skipped = &[];
+/// The second file and the empty one: pieces at both ends of the second are wanted.
+const MIDDLE: Skipped = &[1, 2];
 
 struct Download {
     info: Arc<Info>,
     bytes: Vec<u8>,
     store: Arc<dyn TorrentStorage>,
+    skipped: Skipped,
 }
 
 impl Download {
-    fn open(fs: &SimFs, info: &Arc<Info>, bytes: &[u8]) -> Result<Self, StorageError> {
+    fn open(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], skipped: Skipped) -> Result<Self, StorageError> {
         let store = FileStorage::on(fs.clone()).open(info)?;
-        Ok(Self { info: Arc::clone(info), bytes: bytes.to_vec(), store })
+        Ok(Self { info: Arc::clone(info), bytes: bytes.to_vec(), store, skipped })
     }
 
     fn piece(&self, piece: PieceIndex) -> &[u8] {
@@ -98,8 +108,34 @@ impl Download {
 
     /// Downloads what is missing in `progress`, in an order that goes back and forth, until the disk fails.
     fn go_on(&self, progress: &mut Progress) -> Result<(), DiskOutcome> {
+        if !progress.wants_all {
+            self.skip(self.skipped)?;
+            self.get_missing(progress, |piece| self.is_wanted_first(piece))?;
+            progress.wants_all = true;
+        }
+        self.skip(NOTHING)?;
+        self.get_missing(progress, |_| true)
+    }
+
+    /// Whether the piece is part of a file that is wanted from the start.
+    fn is_wanted_first(&self, piece: PieceIndex) -> bool {
+        let geometry = self.info.geometry();
+        let (start, length) = (geometry.piece_offset(piece).unwrap(), geometry.piece_len(piece).unwrap());
+        let mut spans = self.info.layout().spans(start, length.into());
+        spans.any(|span| !self.skipped.contains(&(span.file as u32)))
+    }
+
+    fn skip(&self, files: Skipped) -> Result<(), DiskOutcome> {
+        match self.run(&DiskWork::SkipFiles { files: files.to_vec() }) {
+            DiskOutcome::FilesSkipped => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    fn get_missing(&self, progress: &mut Progress, wanted: impl Fn(PieceIndex) -> bool) -> Result<(), DiskOutcome> {
         let order = (0..PIECES).map(|number| PieceIndex(number * 29 % PIECES));
-        let missing: Vec<PieceIndex> = order.filter(|piece| !progress.verified.contains(piece)).collect();
+        let missing: Vec<PieceIndex> =
+            order.filter(|piece| wanted(*piece) && !progress.verified.contains(piece)).collect();
         for (number, piece) in missing.iter().enumerate() {
             self.get(*piece)?;
             progress.verified.insert(*piece);
@@ -129,10 +165,11 @@ fn restart(
     before: &Progress,
     survival: Survival,
     what: &str,
+    skipped: Skipped,
 ) -> (Download, Progress) {
-    let download = Download::open(fs, info, bytes).unwrap();
+    let download = Download::open(fs, info, bytes, skipped).unwrap();
     let recovered = download.store.recover().unwrap_or_else(|error| panic!("{what}: {error}"));
-    let mut found = Progress::default();
+    let mut found = Progress { wants_all: before.wants_all, ..Progress::default() };
     for piece in recovered.verified {
         let length = info.geometry().piece_len(piece).unwrap();
         let mut read = vec![0; length as usize];
@@ -161,15 +198,19 @@ fn assert_finished(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], what: &str) {
     assert_eq!(fs.read(&["t", "empty"]), Some(Vec::new()), "{what}");
     // What a complete download is worth after a power cut.
     let left = fs.crash(Survival::Nothing);
-    let all =
-        Progress { verified: (0..PIECES).map(PieceIndex).collect(), synced: (0..PIECES).map(PieceIndex).collect() };
-    restart(&left, info, bytes, &all, Survival::Nothing, what);
+    let pieces: BTreeSet<PieceIndex> = (0..PIECES).map(PieceIndex).collect();
+    let all = Progress { verified: pieces.clone(), synced: pieces, wants_all: true };
+    restart(&left, info, bytes, &all, Survival::Nothing, what, NOTHING);
+    assert!(
+        fs.read(&[state::FOLDER, &format!("{}.part", info.info_hashes())]).is_none(),
+        "{what}: a part file is left"
+    );
 }
 
 /// What is done to a download, and how often its operations can fail.
-fn operations(info: &Arc<Info>, bytes: &[u8]) -> u64 {
+fn operations(info: &Arc<Info>, bytes: &[u8], skipped: Skipped) -> u64 {
     let fs = SimFs::new();
-    let download = Download::open(&fs, info, bytes).unwrap();
+    let download = Download::open(&fs, info, bytes, skipped).unwrap();
     download.store.recover().unwrap();
     download.go_on(&mut Progress::default()).unwrap();
     let count = fs.operations();
@@ -180,9 +221,19 @@ fn operations(info: &Arc<Info>, bytes: &[u8]) -> u64 {
 /// S1, S5: a crash at every operation under every survival, a second one while the download goes on, and then the whole file.
 #[test]
 fn s1_s5_a_crash_at_any_operation_loses_nothing_that_was_promised() {
+    crash_everywhere(NOTHING);
+}
+
+/// The same while pieces lie in the part file in part, and while it is emptied.
+#[test]
+fn s1_s5_a_crash_loses_nothing_of_the_part_file() {
+    crash_everywhere(MIDDLE);
+}
+
+fn crash_everywhere(skipped: Skipped) {
     let info = torrent();
     let bytes = content(info.geometry().total_len());
-    let count = operations(&info, &bytes);
+    let count = operations(&info, &bytes, skipped);
     assert!(count > 250, "{count}");
     let mut rng = Seed::new([6; 32]).rng();
     for at in 0..count {
@@ -193,12 +244,12 @@ fn s1_s5_a_crash_at_any_operation_loses_nothing_that_was_promised() {
             let fs = SimFs::new();
             fs.fail_at(at, Failure::Crash);
             let mut progress = Progress::default();
-            if let Ok(download) = Download::open(&fs, &info, &bytes) {
+            if let Ok(download) = Download::open(&fs, &info, &bytes, skipped) {
                 download.store.recover().unwrap();
                 assert!(download.go_on(&mut progress).is_err(), "{what}");
             }
             let fs = fs.crash(survival);
-            let (download, mut progress) = restart(&fs, &info, &bytes, &progress, survival, &what);
+            let (download, mut progress) = restart(&fs, &info, &bytes, &progress, survival, &what, skipped);
             fs.fail_at(fs.operations() + u64::from(rng.below(200)), Failure::Crash);
             if download.go_on(&mut progress).is_ok() {
                 assert_finished(&fs, &info, &bytes, &what);
@@ -207,7 +258,7 @@ fn s1_s5_a_crash_at_any_operation_loses_nothing_that_was_promised() {
             let second = if rng.below(2) == 0 { Survival::All } else { Survival::Torn(rng.next_u64()) };
             let what = format!("{what}, then {second:?}");
             let fs = fs.crash(second);
-            let (download, mut progress) = restart(&fs, &info, &bytes, &progress, second, &what);
+            let (download, mut progress) = restart(&fs, &info, &bytes, &progress, second, &what, skipped);
             download.go_on(&mut progress).unwrap();
             assert_finished(&fs, &info, &bytes, &what);
         }
@@ -217,9 +268,13 @@ fn s1_s5_a_crash_at_any_operation_loses_nothing_that_was_promised() {
 /// S2, S3: the disk is full or broken at any operation, once or until it heals.
 #[test]
 fn s2_s3_a_full_or_broken_disk_at_any_operation_heals() {
+    [NOTHING, MIDDLE].into_iter().for_each(fail_everywhere);
+}
+
+fn fail_everywhere(skipped: Skipped) {
     let info = torrent();
     let bytes = content(info.geometry().total_len());
-    let count = operations(&info, &bytes);
+    let count = operations(&info, &bytes, skipped);
     for at in 0..count {
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
             for failure in [Failure::Once(kind), Failure::Forever(kind)] {
@@ -227,7 +282,7 @@ fn s2_s3_a_full_or_broken_disk_at_any_operation_heals() {
                 let fs = SimFs::new();
                 let mut progress = Progress::default();
                 fs.fail_at(at, failure);
-                let download = Download::open(&fs, &info, &bytes).unwrap();
+                let download = Download::open(&fs, &info, &bytes, skipped).unwrap();
                 download.store.recover().unwrap();
                 // The engine tries again what has failed.
                 let mut failures = 0;

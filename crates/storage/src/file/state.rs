@@ -15,6 +15,10 @@ use unchoke_core::{Bitfield, InfoHashes, PieceIndex, Sha1Hash};
 /// The folder of state files inside a store's folder. No torrent may be called so.
 pub(super) const FOLDER: &str = ".unchoke";
 
+/// What the names of state files end in.
+const RESUME: &str = "resume";
+const JOURNAL: &str = "journal";
+
 /// The longest state file that is read: a bitfield of 2^32 pieces and something.
 const MAX_STATE: u64 = (1 << 29) + 4096;
 
@@ -22,13 +26,18 @@ const MAX_STATE: u64 = (1 << 29) + 4096;
 const MARK: u32 = 0x5543_4a31;
 /// The same for a file that is being written to.
 const FILE_MARK: u32 = 0x5543_4a46;
+/// The same for a file whose bytes go to the part file.
+const PART_MARK: u32 = 0x5543_4a50;
+
+/// The name of a torrent's part file in the folder of state files.
+pub(super) fn part_name(hashes: &InfoHashes) -> String {
+    format!("{hashes}.part")
+}
 
 #[derive(Debug)]
 pub(super) struct StateFiles {
     fs: Arc<dyn Fs>,
-    resume: String,
-    journal: String,
-    info_hash: Vec<u8>,
+    hashes: InfoHashes,
     pieces: u32,
     files: usize,
     appending: Option<Journal>,
@@ -53,36 +62,60 @@ pub(super) struct Saved {
     pub(super) stamps: Vec<Option<FileStamp>>,
     /// Files that were being written to.
     pub(super) marked: BTreeSet<usize>,
+    /// Files whose bytes are in the part file.
+    pub(super) parted: BTreeSet<usize>,
+}
+
+/// What the journal says.
+#[derive(PartialEq, Debug)]
+struct Entries {
+    pieces: Bitfield,
+    marked: BTreeSet<usize>,
+    parted: BTreeSet<usize>,
+}
+
+/// What resume data says.
+#[derive(PartialEq, Debug)]
+struct Resume {
+    pieces: Bitfield,
+    stamps: Vec<Option<FileStamp>>,
+    parted: BTreeSet<usize>,
 }
 
 impl StateFiles {
     pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
-        Self {
-            fs,
-            resume: format!("{hashes}.resume"),
-            journal: format!("{hashes}.journal"),
-            info_hash: hashes.wire().as_bytes().to_vec(),
-            pieces,
-            files,
-            appending: None,
-            is_named: false,
-        }
+        Self { fs, hashes: *hashes, pieces, files, appending: None, is_named: false }
+    }
+
+    /// The name of a file of the torrent in the folder of state files.
+    fn name(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.hashes)
     }
 
     /// What an earlier run left; `None` if there was none. Damaged resume data counts as none: everything is hashed then.
     pub(super) fn load(&self) -> io::Result<Option<Saved>> {
-        let resume = self.read(&self.resume)?.and_then(|bytes| self.parse(&bytes));
-        let entries = self.read(&self.journal)?.map(|bytes| self.entries(&bytes));
+        let resume = self.read(RESUME)?.and_then(|bytes| self.parse(&bytes));
+        let entries = self.read(JOURNAL)?.map(|bytes| self.entries(&bytes));
         if resume.is_none() && entries.is_none() {
             return Ok(None);
         }
-        let (durable, stamps) = resume.unwrap_or_else(|| (Bitfield::new(self.pieces), vec![None; self.files]));
-        let (journal, marked) = entries.unwrap_or_else(|| (Bitfield::new(self.pieces), BTreeSet::new()));
-        Ok(Some(Saved { durable, journal, stamps, marked }))
+        let resume = resume.unwrap_or_else(|| Resume {
+            pieces: Bitfield::new(self.pieces),
+            stamps: vec![None; self.files],
+            parted: BTreeSet::new(),
+        });
+        let entries = entries.unwrap_or_else(|| self.entries(&[]));
+        Ok(Some(Saved {
+            durable: resume.pieces,
+            journal: entries.pieces,
+            stamps: resume.stamps,
+            marked: entries.marked,
+            parted: &resume.parted | &entries.parted,
+        }))
     }
 
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.fs.open(&[FOLDER, name], OpenMode::Read) {
+    fn read(&self, kind: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.fs.open(&[FOLDER, &self.name(kind)], OpenMode::Read) {
             Ok(file) => {
                 let length = file.metadata()?.length.min(MAX_STATE);
                 let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
@@ -94,33 +127,37 @@ impl StateFiles {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Option<(Bitfield, Vec<Option<FileStamp>>)> {
+    fn parse(&self, bytes: &[u8]) -> Option<Resume> {
         let document = decode(bytes, &DecodeLimits::default()).ok()?;
         let fields = document.root().as_dict()?;
         let field = |key| fields.get(key)?.as_bytes();
         let (info_hash, pieces) = (field(b"info-hash")?, field(b"pieces")?);
-        let stamps = field(b"files").unwrap_or_default();
-        if info_hash != self.info_hash || field(b"sha1")? != checksum(stamps, info_hash, pieces).as_bytes() {
+        let (stamps, parted) = (field(b"files").unwrap_or_default(), field(b"parted").unwrap_or_default());
+        if info_hash != self.hashes.wire().as_bytes()
+            || field(b"sha1")? != checksum(&[stamps, info_hash, parted, pieces]).as_bytes()
+        {
             return None;
         }
         let pieces = Bitfield::from_bytes(pieces, self.pieces).ok()?;
         let mut stamps: Vec<Option<FileStamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
         stamps.resize(self.files, None);
-        Some((pieces, stamps))
+        let parted = parted.as_chunks::<4>().0.iter().map(|number| u32::from_be_bytes(*number) as usize).collect();
+        Some(Resume { pieces, stamps, parted })
     }
 
-    fn entries(&self, bytes: &[u8]) -> (Bitfield, BTreeSet<usize>) {
-        let (mut pieces, mut marked) = (Bitfield::new(self.pieces), BTreeSet::new());
+    fn entries(&self, bytes: &[u8]) -> Entries {
+        let (mut pieces, mut marked, mut parted) = (Bitfield::new(self.pieces), BTreeSet::new(), BTreeSet::new());
         for entry in bytes.as_chunks::<8>().0 {
             let [a, b, c, d, check @ ..] = *entry;
             let number = u32::from_be_bytes([a, b, c, d]);
             match u32::from_be_bytes(check) ^ number {
                 MARK => drop(pieces.insert(PieceIndex(number))),
                 FILE_MARK => drop(marked.insert(number as usize)),
+                PART_MARK => drop(parted.insert(number as usize)),
                 _ => {}
             }
         }
-        (pieces, marked)
+        Entries { pieces, marked, parted }
     }
 
     /// Notes that a piece was written and hashed right. Does not wait for the disk.
@@ -133,11 +170,16 @@ impl StateFiles {
         self.append_entry(u32::try_from(file).map_err(io::Error::other)?, FILE_MARK)
     }
 
+    /// Notes that bytes of a file are written to the part file from now on. Does not wait for the disk.
+    pub(super) fn part(&mut self, file: usize) -> io::Result<()> {
+        self.append_entry(u32::try_from(file).map_err(io::Error::other)?, PART_MARK)
+    }
+
     fn append_entry(&mut self, number: u32, mark: u32) -> io::Result<()> {
         let mut journal = match self.appending.take() {
             Some(journal) => journal,
             None => {
-                let file = self.fs.open(&[FOLDER, &self.journal], OpenMode::Write)?;
+                let file = self.fs.open(&[FOLDER, &self.name(JOURNAL)], OpenMode::Write)?;
                 // A torn last entry is overwritten, or all that follow it would be read askew.
                 let length = file.metadata()?.length;
                 Journal { file, end: length - length % 8 }
@@ -151,9 +193,17 @@ impl StateFiles {
 
     /// Replaces the resume data; the data of all `pieces` is durable. `since` are pieces committed meanwhile, which the journal keeps, as it
     /// keeps the files that are marked.
-    pub(super) fn save(&mut self, pieces: &Bitfield, since: &Bitfield, stamps: &Stamps) -> io::Result<()> {
+    pub(super) fn save(
+        &mut self,
+        pieces: &Bitfield,
+        since: &Bitfield,
+        stamps: &Stamps,
+        parted: &BTreeSet<usize>,
+    ) -> io::Result<()> {
         let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
-        self.replace(&self.resume.clone(), &self.resume_data(&files, pieces))?;
+        let numbers = parted.iter().filter_map(|file| u32::try_from(*file).ok());
+        let parted: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
+        self.replace(RESUME, &self.resume_data(&files, pieces, &parted))?;
         self.appending = None;
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
@@ -162,27 +212,31 @@ impl StateFiles {
         for piece in since.iter() {
             entries.extend(entry(piece.0, MARK));
         }
-        self.replace(&self.journal.clone(), &entries)
+        self.replace(JOURNAL, &entries)
     }
 
-    fn resume_data(&self, files: &[u8], pieces: &Bitfield) -> Vec<u8> {
+    fn resume_data(&self, files: &[u8], pieces: &Bitfield, parted: &[u8]) -> Vec<u8> {
         let pieces = pieces.to_bytes();
+        let info_hash = self.hashes.wire();
+        let info_hash = info_hash.as_bytes();
         encode(|value| {
             value.dict(|fields| {
                 fields.bytes("files", files);
-                fields.bytes("info-hash", &self.info_hash);
+                fields.bytes("info-hash", info_hash);
+                fields.bytes("parted", parted);
                 fields.bytes("pieces", &pieces);
-                fields.bytes("sha1", checksum(files, &self.info_hash, &pieces).as_bytes());
+                fields.bytes("sha1", checksum(&[files, info_hash, parted, &pieces]).as_bytes());
             })
         })
     }
 
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&mut self, kind: &str, bytes: &[u8]) -> io::Result<()> {
+        let name = self.name(kind);
         let beside = format!("{name}.new");
         let file = self.fs.open(&[FOLDER, &beside], OpenMode::Replace)?;
         file.write_at(0, &mut [IoSlice::new(bytes)])?;
         file.sync()?;
-        self.fs.rename(&[FOLDER, &beside], &[FOLDER, name])?;
+        self.fs.rename(&[FOLDER, &beside], &[FOLDER, &name])?;
         // The rename is durable once the folder is, and the folder once its own name is.
         self.fs.sync_folder(&[FOLDER])?;
         if !self.is_named {
@@ -194,9 +248,9 @@ impl StateFiles {
 }
 
 /// Tells resume data that a disk has changed: pieces that it names are not hashed again.
-fn checksum(files: &[u8], info_hash: &[u8], pieces: &[u8]) -> Sha1Hash {
+fn checksum(fields: &[&[u8]]) -> Sha1Hash {
     let mut hasher = Sha1::new();
-    [files, info_hash, pieces].into_iter().for_each(|field| hasher.update(field));
+    fields.iter().for_each(|field| hasher.update(field));
     hasher.finish()
 }
 
@@ -238,7 +292,7 @@ mod tests {
         for piece in [3, 99, 7] {
             state.append(PieceIndex(piece)).unwrap();
         }
-        let path = root.path().join(FOLDER).join(&state.journal);
+        let path = root.path().join(FOLDER).join(state.name(JOURNAL));
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
@@ -261,13 +315,15 @@ mod tests {
         let mut stamps = Stamps::new(3);
         stamps.known[1] = Some(FileStamp { length: 7, modified: -5 });
         assert!(stamps.begin(2));
-        state.save(&durable, &since, &stamps).unwrap();
+        state.save(&durable, &since, &stamps, &BTreeSet::from([1])).unwrap();
         state.append(PieceIndex(4)).unwrap();
         state.mark(0).unwrap();
+        state.part(2).unwrap();
         let saved = files(root.path()).load().unwrap().unwrap();
         assert_eq!(saved.durable.iter().collect::<Vec<_>>(), [PieceIndex(1)]);
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
         assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
+        assert_eq!(saved.parted, BTreeSet::from([1, 2]));
         let other = StateFiles::new(Arc::new(OsFs::new(root.path())), &InfoHashes::v1(sha1(b"t")), 200, 3);
         assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
     }
@@ -281,9 +337,9 @@ mod tests {
         }
         let stamps: Vec<u8> =
             [Some(FileStamp { length: 7, modified: -5 }), None, None].iter().flat_map(write_stamp).collect();
-        let whole = state.resume_data(&stamps, &durable);
-        let sound = state.parse(&whole);
-        assert!(sound.as_ref().is_some_and(|(pieces, stamps)| *pieces == durable && stamps.len() == 3));
+        let whole = state.resume_data(&stamps, &durable, &[0, 0, 0, 2]);
+        let sound = state.parse(&whole).unwrap();
+        assert_eq!((&sound.pieces, sound.stamps.len(), &sound.parted), (&durable, 3, &BTreeSet::from([2])));
         for at in 0..whole.len() {
             assert_eq!(state.parse(&whole[..at]), None);
             for bit in 0..8 {
@@ -299,26 +355,27 @@ mod tests {
             assert_eq!(other.parse(&whole), None);
         }
         // What is known of files that are not there is nothing, and of files that are not named, too.
-        assert_eq!(other(100, 1, b"t").parse(&whole).map(|(_, stamps)| stamps.len()), Some(1));
-        assert_eq!(other(100, 9, b"t").parse(&whole).map(|(_, stamps)| stamps.len()), Some(9));
+        assert_eq!(other(100, 1, b"t").parse(&whole).map(|found| found.stamps.len()), Some(1));
+        assert_eq!(other(100, 9, b"t").parse(&whole).map(|found| found.stamps.len()), Some(9));
     }
 
     #[test]
     fn b18_a_damaged_journal_names_nothing_more() {
         let state = files(Path::new(""));
-        let whole: Vec<u8> = [entry(3, MARK), entry(2, FILE_MARK), entry(99, MARK)].concat();
-        let (pieces, marked) = state.entries(&whole);
-        assert_eq!((pieces.count(), marked.len()), (2, 1));
+        let whole: Vec<u8> = [entry(3, MARK), entry(2, FILE_MARK), entry(1, PART_MARK), entry(99, MARK)].concat();
+        let sound = state.entries(&whole);
+        assert_eq!((sound.pieces.count(), sound.marked.len(), sound.parted.len()), (2, 1, 1));
         for at in 0..whole.len() * 8 {
             let mut changed = whole.clone();
             changed[at / 8] ^= 1 << (at % 8);
-            let (fewer, fewer_marked) = state.entries(&changed);
-            assert!(fewer.iter().all(|piece| pieces.contains(piece)) && fewer_marked.is_subset(&marked), "bit {at}");
-            assert_eq!(fewer.count() as usize + fewer_marked.len(), 2);
+            let fewer = state.entries(&changed);
+            assert!(fewer.pieces.iter().all(|piece| sound.pieces.contains(piece)), "bit {at}");
+            assert!(fewer.marked.is_subset(&sound.marked) && fewer.parted.is_subset(&sound.parted), "bit {at}");
+            assert_eq!(fewer.pieces.count() as usize + fewer.marked.len() + fewer.parted.len(), 3);
         }
         // A number beyond the torrent names no piece.
-        assert_eq!(state.entries(&entry(100, MARK)).0.count(), 0);
-        assert_eq!(state.entries(&entry(u32::MAX, MARK)).0.count(), 0);
-        assert_eq!(state.entries(&[0; 4096]), (Bitfield::new(100), BTreeSet::new()));
+        assert_eq!(state.entries(&entry(100, MARK)).pieces.count(), 0);
+        assert_eq!(state.entries(&entry(u32::MAX, MARK)).pieces.count(), 0);
+        assert_eq!(state.entries(&[0; 4096]), state.entries(&[]));
     }
 }

@@ -245,3 +245,58 @@ fn a_full_device_is_reported_as_full() {
     let error = crate::fs::os::positioned::write(&file, 0, &mut [IoSlice::new(b"x")]).unwrap_err();
     assert_eq!(StorageError::io(Path::new("x"), error).kind(), StorageErrorKind::Full);
 }
+
+#[test]
+fn a_file_that_nobody_wants_is_not_made_and_comes_whole_when_it_is_wanted() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 40_000), ("d/b", 100_000), ("empty", 0), ("c", 60_000)]);
+    let open = || FileStorage::new(root.path()).open(&info).unwrap();
+    let is_there = |path: &str| root.path().join("t").join(path).exists();
+    let part = root.path().join(state::FOLDER).join(format!("{}.part", info.info_hashes()));
+    let store = open();
+    store.recover().unwrap();
+    store.skip_files(&[1, 2]).unwrap();
+    // Pieces 1 and 4 belong to two files each, 2 and 3 to the one in the middle alone.
+    for piece in [0, 1, 4, 5, 6] {
+        store_piece(store.as_ref(), &info, PieceIndex(piece));
+    }
+    store.sync().unwrap();
+    assert!(is_there("a") && is_there("c") && !is_there("d/b") && !is_there("empty") && part.exists());
+    drop(store);
+
+    let store = open();
+    let recovered = store.recover().unwrap();
+    assert_eq!((recovered.verified.len(), recovered.suspects.len()), (5, 0), "the part file is believed");
+    store.skip_files(&[1, 2]).unwrap();
+    for piece in [0, 1, 4, 5, 6].map(PieceIndex) {
+        let length = info.geometry().piece_len(piece).unwrap();
+        let mut read = vec![0; length as usize];
+        store.read(Block { piece, offset: 0, length }, &mut read).unwrap();
+        assert!(info.piece_hash(piece).unwrap().matches(&read), "piece {piece} is read from both files");
+    }
+    store.skip_files(&[]).unwrap();
+    assert!(is_there("d/b") && !part.exists(), "what was there of it is in its place");
+    for piece in [2, 3] {
+        store_piece(store.as_ref(), &info, PieceIndex(piece));
+    }
+    store.sync().unwrap();
+    let read = |path: &str| std::fs::read(root.path().join("t").join(path)).unwrap();
+    assert!([read("a"), read("d/b"), read("c")].concat() == content(200_000));
+    assert!(read("empty").is_empty());
+    drop(store);
+    assert_eq!(open().recover().unwrap().verified.len(), 7);
+}
+
+#[test]
+fn a_file_that_is_there_stays_in_its_place_when_it_is_not_wanted() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 40_000), ("b", 60_000)]);
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    store.recover().unwrap();
+    store_piece(store.as_ref(), &info, PieceIndex(3));
+    store.skip_files(&[1]).unwrap();
+    (0..3).for_each(|piece| store_piece(store.as_ref(), &info, PieceIndex(piece)));
+    store.sync().unwrap();
+    assert_eq!(std::fs::read(root.path().join("t/b")).unwrap(), content(100_000)[40_000..]);
+    assert!(!root.path().join(state::FOLDER).join(format!("{}.part", info.info_hashes())).exists());
+}

@@ -132,6 +132,10 @@ impl TorrentStorage for Cached {
         Ok(recovered)
     }
 
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        self.inner.skip_files(files)
+    }
+
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
         check_read(&self.geometry, block, buf)?;
         let length = self.geometry.piece_len(block.piece).unwrap_or(0);

@@ -33,6 +33,8 @@ pub enum Operation {
     Open,
     /// What is held is found out.
     Recover,
+    /// Files are no longer wanted, or again.
+    SkipFiles,
     /// A block is read.
     Read(Block),
     /// Bytes of a piece are written.
@@ -84,6 +86,11 @@ impl TorrentStorage for Faulty {
     fn recover(&self) -> Result<Recovered, StorageError> {
         ask(&self.judge, Operation::Recover)?;
         self.inner.recover()
+    }
+
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        ask(&self.judge, Operation::SkipFiles)?;
+        self.inner.skip_files(files)
     }
 
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {

@@ -118,6 +118,10 @@ impl TorrentStorage for Gathering {
         Ok(recovered)
     }
 
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        self.inner.skip_files(files)
+    }
+
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
         check_read(&self.geometry, block, buf)?;
         self.flush(&mut self.waiting(), block.piece)?;

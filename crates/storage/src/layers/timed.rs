@@ -20,7 +20,7 @@ struct Meter {
     timings: Mutex<[Timing; KINDS]>,
 }
 
-const KINDS: usize = 6;
+const KINDS: usize = 7;
 
 /// The operations that are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +38,8 @@ pub enum OperationKind {
     Sync,
     /// Forgetting a piece.
     Discard,
+    /// Finding other places for files that are not wanted, or are again.
+    SkipFiles,
 }
 
 /// How long operations of one kind took.
@@ -132,6 +134,10 @@ impl Timed {
 impl TorrentStorage for Timed {
     fn recover(&self) -> Result<Recovered, StorageError> {
         self.time(OperationKind::Recover, 0, |inner| inner.recover())
+    }
+
+    fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
+        self.time(OperationKind::SkipFiles, 0, |inner| inner.skip_files(files))
     }
 
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {

@@ -1,7 +1,8 @@
 //! Rarest first, with random first pieces and an endgame.
 
+use super::ranks::Ranks;
 use super::rarity::Rarity;
-use super::{Availability, BlockState, Blocks, PickFor, PiecePicker, PieceState};
+use super::{Availability, BlockState, Blocks, PickFor, PiecePicker, PieceState, Priority};
 use crate::ids::PeerKey;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -19,6 +20,8 @@ pub struct RarestFirst {
     /// Peers that had everything when they came: they make no piece rarer than another, so they are only remembered.
     seeds: BTreeSet<PeerKey>,
     suspects: BTreeSet<PieceIndex>,
+    ranks: Ranks,
+    /// Pieces that were picked and came.
     settled: u32,
     rng: Rng,
 }
@@ -33,6 +36,7 @@ impl RarestFirst {
             blocks: Blocks::new(geometry),
             seeds: BTreeSet::new(),
             suspects: BTreeSet::new(),
+            ranks: Ranks::default(),
             settled: 0,
             rng,
         }
@@ -47,12 +51,10 @@ impl RarestFirst {
     fn next_piece(&mut self, ask: PickFor<'_>) -> Option<PieceIndex> {
         if self.settled < RANDOM_FIRST && ask.allowed_fast.is_none() {
             let skip = self.rng.below(u32::try_from(self.rarity.len()).unwrap_or(u32::MAX)) as usize;
-            let from_there = self.rarity.iter().skip(skip).find(|piece| ask.may_ask(*piece));
-            if from_there.is_some() {
-                return from_there;
-            }
+            let from_there = self.rarity.iter().skip(skip).chain(self.rarity.iter().take(skip));
+            return self.ranks.first(from_there.filter(|piece| ask.may_ask(*piece)));
         }
-        self.rarity.iter().find(|piece| ask.may_ask(*piece))
+        self.ranks.first(self.rarity.iter().filter(|piece| ask.may_ask(*piece)))
     }
 }
 
@@ -82,12 +84,17 @@ impl PiecePicker for RarestFirst {
     }
 
     fn handle_piece(&mut self, piece: PieceIndex, state: PieceState) {
+        let was_started = self.blocks.is_started(piece);
         self.blocks.forget(piece);
         match state {
             PieceState::Settled => {
                 self.rarity.remove(piece);
                 self.suspects.remove(&piece);
-                self.settled = self.settled.saturating_add(1);
+                if was_started {
+                    self.settled = self.settled.saturating_add(1);
+                    // It is here for good; the search for what comes first need not pass over it.
+                    self.ranks.set(piece, Priority::Normal);
+                }
             }
             PieceState::Missing => self.rarity.insert(piece),
             PieceState::Suspect => {
@@ -95,6 +102,10 @@ impl PiecePicker for RarestFirst {
                 self.rarity.insert(piece);
             }
         }
+    }
+
+    fn handle_priority(&mut self, piece: PieceIndex, priority: Priority) {
+        self.ranks.set(piece, priority);
     }
 
     fn pick(&mut self, _now: Instant, ask: PickFor<'_>, budget: usize, out: &mut Vec<Block>) {

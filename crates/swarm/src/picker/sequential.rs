@@ -1,6 +1,7 @@
 //! First piece first: for playback while downloading.
 
-use super::{Availability, BlockState, Blocks, PickFor, PiecePicker, PieceState};
+use super::ranks::Ranks;
+use super::{Availability, BlockState, Blocks, PickFor, PiecePicker, PieceState, Priority};
 use crate::ids::PeerKey;
 use std::time::Instant;
 use unchoke_core::{Bitfield, Block, Geometry, PieceIndex};
@@ -11,13 +12,14 @@ pub struct Sequential {
     blocks: Blocks,
     /// Missing and not started.
     open: Bitfield,
+    ranks: Ranks,
 }
 
 impl Sequential {
     /// A picker for a torrent of this geometry. All pieces are missing.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self { open: Bitfield::full(geometry.piece_count()), blocks: Blocks::new(geometry) }
+        Self { open: Bitfield::full(geometry.piece_count()), blocks: Blocks::new(geometry), ranks: Ranks::default() }
     }
 }
 
@@ -37,12 +39,16 @@ impl PiecePicker for Sequential {
         }
     }
 
+    fn handle_priority(&mut self, piece: PieceIndex, priority: Priority) {
+        self.ranks.set(piece, priority);
+    }
+
     fn pick(&mut self, _now: Instant, ask: PickFor<'_>, budget: usize, out: &mut Vec<Block>) {
         let limit = out.len().saturating_add(budget);
         let before = out.len();
         self.blocks.pick_any(ask, budget, out);
         while out.len() < limit {
-            let next: Option<PieceIndex> = self.open.iter().find(|piece| ask.may_ask(*piece));
+            let next = self.ranks.first(self.open.iter().filter(|piece| ask.may_ask(*piece)));
             let Some(piece) = next else { break };
             self.open.remove(piece);
             self.blocks.start(piece, ask.peer, false);

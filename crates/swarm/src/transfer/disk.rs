@@ -5,7 +5,7 @@ use crate::ids::TorrentKey;
 use crate::shared::Shared;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use unchoke_core::{DiskError, DiskWork, PieceIndex};
+use unchoke_core::{Bitfield, DiskError, DiskWork, PieceIndex};
 use unchoke_metainfo::Info;
 
 /// The longest wait between two tries of a store that fails.
@@ -16,6 +16,8 @@ pub(super) struct Disk {
     torrent: TorrentKey,
     /// Pieces that the store may hold and that have not been sent to be checked.
     suspects: VecDeque<PieceIndex>,
+    /// Those, and the ones that are being checked.
+    unchecked: Bitfield,
     /// Checks of suspects that have not ended.
     checking: usize,
     /// Whether the end of the checks has been told.
@@ -27,13 +29,16 @@ pub(super) struct Disk {
     wait: Duration,
     sync_due: Option<Instant>,
     syncing: bool,
+    /// The store is being told which files are not wanted.
+    placing: bool,
 }
 
 impl Disk {
-    pub(super) fn new(torrent: TorrentKey, suspects: VecDeque<PieceIndex>) -> Self {
+    pub(super) fn new(torrent: TorrentKey, suspects: Bitfield) -> Self {
         Self {
             torrent,
-            suspects,
+            suspects: suspects.iter().collect(),
+            unchecked: suspects,
             checking: 0,
             reported: false,
             failed: Vec::new(),
@@ -42,6 +47,33 @@ impl Disk {
             wait: Duration::ZERO,
             sync_due: None,
             syncing: false,
+            placing: false,
+        }
+    }
+
+    /// Whether the store can take pieces.
+    pub(super) fn is_ready(&self) -> bool {
+        self.error.is_none() && !self.placing
+    }
+
+    /// Whether the piece waits to be checked or is being checked.
+    pub(super) fn is_suspect(&self, piece: PieceIndex) -> bool {
+        self.unchecked.contains(piece)
+    }
+
+    /// These files are not wanted. Until the store knows, nothing is asked for.
+    pub(super) fn skip_files(&mut self, shared: &mut Shared, files: &[u32]) {
+        // One after the other, since jobs may overtake one another. What has changed meanwhile is seen at the end.
+        if !std::mem::replace(&mut self.placing, true) {
+            shared.disk(self.torrent, DiskWork::SkipFiles { files: files.to_vec() });
+        }
+    }
+
+    /// The store knows that `done` are not wanted; `wanted` are not wanted by now.
+    pub(super) fn files_skipped(&mut self, shared: &mut Shared, done: &[u32], wanted: &[u32]) {
+        self.placing = false;
+        if done != wanted {
+            self.skip_files(shared, wanted);
         }
     }
 
@@ -66,7 +98,8 @@ impl Disk {
     }
 
     /// A check of a suspect has ended.
-    pub(super) fn checked(&mut self) {
+    pub(super) fn checked(&mut self, piece: PieceIndex) {
+        self.unchecked.remove(piece);
         self.checking = self.checking.saturating_sub(1);
     }
 

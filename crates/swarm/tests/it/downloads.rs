@@ -131,3 +131,17 @@ fn the_same_seed_gives_the_same_trace() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
 }
+
+#[test]
+fn two_that_connect_to_each_other_at_once_stay_connected() {
+    let made = make(300_000, 32_768);
+    for seed in 0..20 {
+        let mut rig = Rig::new(seed);
+        let (one, other) = (rig.leech(&made, config()), rig.leech(&made, config()));
+        rig.introduce(one, &[other]);
+        rig.introduce(other, &[one]);
+        let connected = |rig: &Rig| rig.stats(one).peers == 1 && rig.stats(other).peers == 1;
+        assert!(!rig.run(Duration::from_secs(3), |_| false));
+        assert!(connected(&rig), "they keep one connection, and both the same one");
+    }
+}

@@ -13,5 +13,6 @@ mod dht;
 mod downloads;
 mod faults;
 mod limits;
+mod priorities;
 mod rig;
 mod store;

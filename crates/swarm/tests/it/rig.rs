@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use unchoke_core::{Block, DiskError, DiskOutcome, DiskWork, JobId, Outgoing, PieceIndex, Seed, Sha1, Sha1Hash};
-use unchoke_metainfo::{Builder, Info};
+use unchoke_metainfo::{Builder, Info, Version};
 use unchoke_swarm::{
     Action, Content, Direction, Event, Flow, PeerKey, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams,
     TorrentStats,
@@ -28,6 +28,19 @@ pub(crate) fn make(length: usize, piece_length: u32) -> Made {
     let mut bytes = vec![0; length];
     Seed::new([42; 32]).rng().fill(&mut bytes);
     let mut hasher = Builder::new("made", piece_length).single_file(length as u64).hasher().unwrap();
+    hasher.update(&bytes);
+    Made { info: Arc::clone(hasher.finish().unwrap().info()), bytes }
+}
+
+/// The same in several files of these lengths.
+pub(crate) fn make_files(lengths: &[usize], piece_length: u32) -> Made {
+    let mut bytes = vec![0; lengths.iter().sum()];
+    Seed::new([43; 32]).rng().fill(&mut bytes);
+    let mut builder = Builder::new("made", piece_length).version(Version::V1);
+    for (number, length) in lengths.iter().enumerate() {
+        builder = builder.add_file([format!("{number}")], *length as u64);
+    }
+    let mut hasher = builder.hasher().unwrap();
     hasher.update(&bytes);
     Made { info: Arc::clone(hasher.finish().unwrap().info()), bytes }
 }

@@ -9,11 +9,12 @@ pub(crate) struct Store {
     geometry: Geometry,
     pieces: BTreeMap<PieceIndex, Vec<u8>>,
     pub(crate) committed: BTreeSet<PieceIndex>,
+    pub(crate) skipped: Vec<u32>,
 }
 
 impl Store {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, pieces: BTreeMap::new(), committed: BTreeSet::new() }
+        Self { geometry, pieces: BTreeMap::new(), committed: BTreeSet::new(), skipped: Vec::new() }
     }
 
     /// Puts bytes in place of a piece, unverified.
@@ -61,6 +62,10 @@ impl Store {
                 self.pieces.remove(piece);
                 self.committed.remove(piece);
                 DiskOutcome::Discarded
+            }
+            DiskWork::SkipFiles { files } => {
+                self.skipped.clone_from(files);
+                DiskOutcome::FilesSkipped
             }
             other => panic!("an unknown job {other:?}"),
         }

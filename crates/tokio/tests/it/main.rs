@@ -27,13 +27,17 @@ fn local() -> SocketAddr {
 }
 
 fn content(root: &Path) -> Metainfo {
+    content_of(root, Version::Hybrid)
+}
+
+fn content_of(root: &Path, version: Version) -> Metainfo {
     let folder = root.join("content");
     std::fs::create_dir_all(folder.join("deep")).unwrap();
     for (name, length) in [("a.bin", 3_000_001_usize), ("deep/b.bin", 70_000), ("empty", 0), ("z.bin", 1_234_567)] {
         let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + at / 251) as u8).collect();
         std::fs::write(folder.join(name), bytes).unwrap();
     }
-    create(&folder, 65_536, |builder| builder, |_, _| ControlFlow::Continue(())).unwrap()
+    create(&folder, 65_536, |builder| builder.version(version), |_, _| ControlFlow::Continue(())).unwrap()
 }
 
 fn same(left: &Path, right: &Path) {
