@@ -53,6 +53,8 @@ pub enum DiskWork {
         /// The piece.
         piece: PieceIndex,
     },
+    /// Find out anew what the store holds. Ends in `Recovered`.
+    Recover,
     /// Nobody wants these files; all others are wanted. Ends in `FilesSkipped`.
     SkipFiles {
         /// Their numbers.
@@ -82,6 +84,11 @@ pub enum DiskOutcome {
     Discarded,
     /// Wanted files are in their places.
     FilesSkipped,
+    /// The store has looked at what is there.
+    Recovered {
+        /// Pieces that may be there.
+        pieces: Vec<PieceIndex>,
+    },
     /// The job could not be done.
     Failed(DiskError),
 }
@@ -100,6 +107,12 @@ pub enum DiskError {
     /// Trying again does not help until somebody changes that.
     #[error("access denied")]
     Denied,
+    /// Somebody else has changed the bytes. They have to be hashed anew before they count.
+    #[error("data changed by somebody else")]
+    Changed,
+    /// Another process has the store open.
+    #[error("in use by another process")]
+    Locked,
     /// Anything else that the operating system reports.
     #[error("disk failure")]
     Io,

@@ -27,6 +27,12 @@ pub enum StorageErrorKind {
     /// There is no permission, or the file system is read-only.
     #[error("access denied")]
     Denied,
+    /// Somebody else has changed a file since it was last looked at. What is in it has to be hashed anew before it counts.
+    #[error("changed by somebody else")]
+    Changed,
+    /// Another process has the store open.
+    #[error("in use by another process")]
+    Locked,
     /// The operating system reports something else.
     #[error("i/o failure")]
     Io,
@@ -54,6 +60,7 @@ impl StorageError {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StorageErrorKind::Missing,
+            io::ErrorKind::ResourceBusy => StorageErrorKind::Locked,
             io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => StorageErrorKind::Escapes,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::FileTooLarge => {
                 StorageErrorKind::Denied
@@ -61,6 +68,12 @@ impl StorageError {
             _ => StorageErrorKind::Io,
         };
         Self { kind, path: Some(path.to_owned()), source: Some(source) }
+    }
+
+    /// The same error, of a file.
+    #[must_use]
+    pub fn at(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: Some(path.into()), ..self }
     }
 
     /// What went wrong.
@@ -81,6 +94,8 @@ impl From<&StorageError> for DiskError {
         match error.kind {
             StorageErrorKind::Full => Self::Full,
             StorageErrorKind::Missing => Self::Missing,
+            StorageErrorKind::Changed => Self::Changed,
+            StorageErrorKind::Locked => Self::Locked,
             StorageErrorKind::Denied | StorageErrorKind::Escapes => Self::Denied,
             _ => Self::Io,
         }

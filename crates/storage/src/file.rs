@@ -1,5 +1,6 @@
 //! Pieces in files.
 
+mod parting;
 mod places;
 mod stamps;
 mod state;
@@ -11,15 +12,18 @@ use crate::store::{Recovered, Storage, TorrentStorage, check_write};
 use places::{Places, Target};
 use stamps::Stamps;
 use state::StateFiles;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
 /// Files kept open per torrent.
 const MAX_OPEN: usize = 128;
+/// Reads after which it is seen to that a file is still the one that was opened.
+const READS: u32 = 64;
 
 /// Keeps torrents as files below one folder, under their own names, with their state in `.unchoke/`.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ impl Storage for FileStorage {
             root: self.root.clone(),
             fs: Arc::clone(&self.fs),
             access: self.access,
+            lock: OnceLock::new(),
             open: Mutex::new(BTreeMap::new()),
             state: Mutex::new(State {
                 files: StateFiles::new(Arc::clone(&self.fs), &info.info_hashes(), pieces, files),
@@ -96,6 +101,7 @@ struct FileTorrent {
     fs: Arc<dyn Fs>,
     info: Arc<Info>,
     access: Access,
+    lock: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
     open: Mutex<BTreeMap<usize, Handle>>,
     state: Mutex<State>,
     /// Held during a sync, so that an older one never replaces the resume data of a newer one.
@@ -108,6 +114,8 @@ struct FileTorrent {
 struct Handle {
     file: Arc<dyn FsFile>,
     mode: OpenMode,
+    /// How often it was read since it was last looked at.
+    reads: u32,
 }
 
 #[derive(Debug)]
@@ -166,9 +174,26 @@ impl FileTorrent {
     /// The open file, opened if it is not yet.
     fn file(&self, number: usize, mode: OpenMode) -> Result<Arc<dyn FsFile>, StorageError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = open.get(&number).filter(|handle| mode == OpenMode::Read || handle.mode != OpenMode::Read)
-        {
-            return Ok(Arc::clone(&handle.file));
+        let wanted = |handle: &&mut Handle| mode == OpenMode::Read || handle.mode != OpenMode::Read;
+        if let Some(handle) = open.get_mut(&number).filter(wanted) {
+            handle.reads = handle.reads.saturating_add(u32::from(mode == OpenMode::Read));
+            if handle.reads < READS {
+                return Ok(Arc::clone(&handle.file));
+            }
+            handle.reads = 0;
+            let file = Arc::clone(&handle.file);
+            return match self.check_unchanged(number) {
+                Ok(()) => Ok(file),
+                Err(error) => {
+                    open.remove(&number);
+                    Err(error)
+                }
+            };
+        }
+        if mode == OpenMode::Read {
+            self.check_unchanged(number)?;
+        } else {
+            self.state().files.check_there().map_err(self.fault_at(number))?;
         }
         let file = self.at(number, |path| self.fs.open(path, mode))?.map_err(self.fault_at(number))?;
         if mode != OpenMode::Read {
@@ -179,15 +204,43 @@ impl FileTorrent {
         }
         let length = self.entry(number).ok().map(|entry| entry.length());
         if let Some(length) = length.filter(|_| mode != OpenMode::Read)
-            && file.metadata().is_ok_and(|metadata| metadata.length != length)
+            && file.metadata().is_ok_and(|metadata| metadata.length < length)
         {
             file.set_len(length).map_err(self.fault_at(number))?;
         }
         if open.len() >= MAX_OPEN {
             open.pop_first();
         }
-        open.insert(number, Handle { file: Arc::clone(&file), mode });
+        open.insert(number, Handle { file: Arc::clone(&file), mode, reads: 0 });
         Ok(file)
+    }
+
+    /// Fails if a file that we have not written to is not as it was left: what is in it is somebody else's.
+    fn check_unchanged(&self, number: usize) -> Result<(), StorageError> {
+        let known = self.state().stamps.settled(number);
+        let Some(known) = known else { return Ok(()) };
+        let found = self.at(number, |path| self.fs.metadata(path))?.map_err(self.fault_at(number))?;
+        // What we began to write meanwhile is another matter.
+        if found == known || self.state().stamps.settled(number) != Some(known) {
+            return Ok(());
+        }
+        let kind = if found.length < known.length { StorageErrorKind::Missing } else { StorageErrorKind::Changed };
+        Err(StorageError::new(kind).at(self.at(number, |path| path.iter().collect::<PathBuf>())?))
+    }
+
+    /// Keeps other processes out of the folder.
+    fn lock(&self) -> Result<(), StorageError> {
+        if self.lock.get().is_some() {
+            return Ok(());
+        }
+        match self.fs.lock(&[state::FOLDER, state::LOCK]) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(self.fault(Path::new(state::FOLDER))(error));
+            }
+            // Where nothing can be locked, nothing is; the second of two calls at a time has the same lock.
+            lock => drop(self.lock.set(lock.unwrap_or(None))),
+        }
+        Ok(())
     }
 
     /// Whether all of a piece is in places that pass, given their numbers and the ends of what is in them.
@@ -219,9 +272,15 @@ impl FileTorrent {
             &state.places.skipped | &state.places.parted
         };
         for (number, entry) in self.info.layout().files().iter().enumerate() {
-            let is_too_long = || self.stamp(number).is_some_and(|stamp| stamp.length > entry.length());
-            if !entry.is_padding() && !others.contains(&number) && (entry.length() == 0 || is_too_long()) {
-                self.file(number, OpenMode::Write)?;
+            if entry.is_padding() || others.contains(&number) {
+                continue;
+            }
+            let is_too_long = self.stamp(number).is_some_and(|stamp| stamp.length > entry.length());
+            if entry.length() == 0 || is_too_long {
+                let file = self.file(number, OpenMode::Write)?;
+                if is_too_long {
+                    file.set_len(entry.length()).map_err(self.fault_at(number))?;
+                }
             }
         }
         Ok(())
@@ -267,6 +326,7 @@ impl FileTorrent {
 
     /// Writes into a piece, whatever is known of it.
     fn put(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {
+        self.lock()?;
         let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
         let total: usize = data.iter().map(|slice| slice.len()).sum();
         let start = self.info.geometry().piece_offset(piece).unwrap_or(0).saturating_add(offset.into());
@@ -288,34 +348,6 @@ impl FileTorrent {
         places.iter().for_each(|place| state.stamps.end(*place));
         state.dirty.extend(places);
         written
-    }
-
-    /// Where bytes of a piece are to be written. What belongs to a file that nobody wants, and that is not there, goes to the part file.
-    fn place(&self, piece: PieceIndex, start: u64, length: u64) -> Result<Vec<Target>, StorageError> {
-        let mut state = self.state();
-        let State { files: journal, places, .. } = &mut *state;
-        if !places.skipped.is_empty() {
-            for span in self.info.layout().spans(start, length) {
-                let is_padding = self.entry(span.file)?.is_padding();
-                let is_settled = places.parted.contains(&span.file) || places.kept.contains(&span.file);
-                if is_padding || is_settled || !places.skipped.contains(&span.file) {
-                    continue;
-                }
-                if self.stamp(span.file).is_some() {
-                    places.kept.insert(span.file);
-                } else {
-                    // After a kill the bytes would be looked for in the wrong place.
-                    journal.part(span.file).map_err(self.fault(Path::new(state::FOLDER)))?;
-                    Arc::make_mut(&mut places.parted).insert(span.file);
-                    places.is_left = false;
-                }
-            }
-        }
-        let targets: Vec<Target> = places::targets(self.info.layout(), &places.parted, start, length).collect();
-        if targets.iter().any(|target| target.place == Some(self.part())) {
-            places.begun.insert(piece);
-        }
-        Ok(targets)
     }
 
     fn write_targets(&self, targets: &[Target], data: &[IoSlice<'_>]) -> Result<(), StorageError> {
@@ -342,92 +374,16 @@ impl FileTorrent {
         }
         Ok(())
     }
-
-    /// Takes files out of the part file and puts them where they belong. Nothing is read or written meanwhile.
-    fn place_files(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
-        let (parted, pieces) = {
-            let state = self.state();
-            let held = |piece: &PieceIndex| {
-                state.committed.contains(*piece)
-                    || state.suspects.contains(*piece)
-                    || state.places.begun.contains(piece)
-            };
-            let pieces: Vec<PieceIndex> = self.info.geometry().pieces().filter(held).collect();
-            (Arc::clone(&state.places.parted), pieces)
-        };
-        let mut buf = vec![0; self.info.geometry().piece_length() as usize];
-        let part = self.part();
-        for piece in pieces {
-            let geometry = self.info.geometry();
-            let (Some(start), Some(length)) = (geometry.piece_offset(piece), geometry.piece_len(piece)) else {
-                continue;
-            };
-            for target in places::targets(self.info.layout(), &parted, start, length.into()) {
-                let entry = self.entry(target.file)?;
-                let bytes = buf.get_mut(..usize::try_from(target.len).unwrap_or(usize::MAX)).unwrap_or_default();
-                if target.place != Some(part) || !files.contains(&target.file) {
-                    continue;
-                }
-                match self.file(part, OpenMode::Read)?.read_at(target.offset, bytes) {
-                    Ok(()) => {}
-                    // Of a piece that is not committed there may be less.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
-                    Err(error) => return Err(self.fault_at(part)(error)),
-                }
-                let file = self.file(target.file, OpenMode::Write)?;
-                let offset = target.offset.saturating_sub(entry.offset());
-                file.write_at(offset, &mut [IoSlice::new(bytes)]).map_err(self.fault_at(target.file))?;
-            }
-        }
-        let is_open = |file: &usize| self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(file);
-        for file in files.iter().filter(|file| is_open(file)) {
-            self.file(*file, OpenMode::Write)?.sync().map_err(self.fault_at(*file))?;
-        }
-        self.name_files()?;
-        let taken: Vec<(usize, Option<FileStamp>)> = files.iter().map(|file| (*file, self.stamp(*file))).collect();
-        let left: BTreeSet<usize> = parted.difference(files).copied().collect();
-        let is_empty = left.is_empty();
-        {
-            let mut state = self.state();
-            let State { stamps, dirty, .. } = &mut *state;
-            stamps.settle(taken, dirty);
-            self.save(&mut state, &left)?;
-            state.places.parted = Arc::new(left);
-        }
-        if is_empty {
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
-            let mut state = self.state();
-            let State { dirty, named, unnamed, stamps, .. } = &mut *state;
-            for set in [dirty, named, unnamed, &mut stamps.marked] {
-                set.remove(&part);
-            }
-            state.places.is_left = true;
-            self.drop_part_file(&mut state);
-        }
-        Ok(())
-    }
-
-    /// Removes the part file if nothing is in it. One that stays behind takes space and is taken for nothing else; it is tried again.
-    fn drop_part_file(&self, state: &mut State) {
-        if state.places.is_left && state.places.parted.is_empty() {
-            let removed = self.fs.remove(&[state::FOLDER, &state::part_name(&self.info.info_hashes())]);
-            state.places.is_left = removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
-        }
-    }
-
-    /// Writes down what is durable, and keeps in the journal what else may be there.
-    fn save(&self, state: &mut State, parted: &BTreeSet<usize>) -> Result<(), StorageError> {
-        let mut since = state.suspects.clone();
-        state.committed.iter().filter(|piece| !state.durable.contains(*piece)).for_each(|piece| {
-            since.insert(piece);
-        });
-        let State { files, stamps, durable, .. } = state;
-        files.save(durable, &since, stamps, parted).map_err(self.fault(Path::new(state::FOLDER)))
-    }
 }
 
 impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if self.access == Access::ReadWrite && self.fs.metadata(&[state::FOLDER, state::LOCK]).is_ok() {
+            self.lock()?;
+        }
         let stamps: Vec<Option<FileStamp>> = (0..=self.part()).map(|file| self.stamp(file)).collect();
         let mut state = self.state();
         let saved = match self.access {
@@ -482,6 +438,8 @@ impl TorrentStorage for FileTorrent {
             }
             None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
         }
+        let none = Bitfield::new(self.info.geometry().piece_count());
+        (state.committed, state.durable, state.suspects) = (none.clone(), none.clone(), none);
         for piece in &recovered.verified {
             state.committed.insert(*piece);
             state.durable.insert(*piece);
@@ -546,6 +504,7 @@ impl TorrentStorage for FileTorrent {
             return Ok(());
         }
         if self.access == Access::ReadWrite {
+            self.lock()?;
             state.files.append(piece).map_err(self.fault(Path::new(state::FOLDER)))?;
         }
         state.committed.insert(piece);

@@ -4,6 +4,7 @@ pub(crate) mod os;
 #[cfg(any(test, feature = "sim-fs"))]
 pub(crate) mod sim;
 
+use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -43,6 +44,15 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`open`](Self::open).
     fn sync_folder(&self, path: &[&str]) -> io::Result<()>;
+
+    /// Keeps other processes out for as long as the result lives. Nothing if the system cannot do that.
+    ///
+    /// # Errors
+    /// `ResourceBusy` if another process is in.
+    fn lock(&self, path: &[&str]) -> io::Result<Option<Arc<dyn Any + Send + Sync>>> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// Bytes that can still be written.
     ///

@@ -82,6 +82,10 @@ fn do_one(job: Job<'_>, sum: Option<Sha1Hash>) -> DiskOutcome {
         }
         DiskWork::Sync => store.sync().map(|()| DiskOutcome::Synced),
         DiskWork::Discard { piece } => store.discard(*piece).map(|()| DiskOutcome::Discarded),
+        DiskWork::Recover => store.recover().map(|found| {
+            let pieces = found.verified.into_iter().chain(found.suspects);
+            DiskOutcome::Recovered { pieces: pieces.collect() }
+        }),
         DiskWork::SkipFiles { files } => store.skip_files(files).map(|()| DiskOutcome::FilesSkipped),
         // A job of a later version of the vocabulary is not done, and that is said.
         _ => return DiskOutcome::Failed(DiskError::Io),

@@ -27,7 +27,8 @@ pub struct Recovered {
 
 /// The store of one torrent: addressed by piece, positioned, blocking. Calls may come from several threads at a time.
 pub trait TorrentStorage: Send + Sync {
-    /// What is held. Called once, before anything else.
+    /// What is held. Called before anything else, and again when everything is to be looked at anew; what was committed meanwhile is told
+    /// then, too, as verified or as a suspect.
     ///
     /// # Errors
     /// If the state of an earlier run cannot be read although it is there.

@@ -49,7 +49,8 @@ pub enum Event {
         /// The torrent.
         torrent: TorrentKey,
     },
-    /// The store failed. The torrent is paused, nothing verified is lost, and the store is tried again from time to time.
+    /// The store failed. The torrent is paused, nothing verified is lost, and the store is tried again from time to time. After
+    /// [`DiskError::Changed`] that helps only if the data is put back; [`Session::recheck`](crate::Session::recheck) takes it as it is.
     StorageFailed {
         /// The torrent.
         torrent: TorrentKey,
@@ -163,6 +164,9 @@ pub enum CloseReason {
     /// There are too many connections.
     #[error("too many connections")]
     TooMany,
+    /// The torrent's data is checked anew.
+    #[error("data is checked anew")]
+    Rechecking,
     /// The torrent was removed.
     #[error("torrent removed")]
     Removed,

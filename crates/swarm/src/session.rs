@@ -147,6 +147,15 @@ impl Session {
         self.after(now);
     }
 
+    /// Has everything that the store of a torrent holds hashed anew; what is wrong is fetched again. Peers are let go until then. This also
+    /// ends a pause after somebody else has changed the data ([`DiskError::Changed`](unchoke_core::DiskError::Changed)).
+    pub fn recheck(&mut self, now: Instant, torrent: TorrentKey) {
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.recheck(now, &mut self.shared);
+        }
+        self.after(now);
+    }
+
     /// How much each file of a torrent is wanted; `None` if there is no such torrent.
     #[must_use]
     pub fn file_priorities(&self, torrent: TorrentKey) -> Option<&FilePriorities> {
@@ -318,14 +327,12 @@ impl Session {
         }
     }
 
-    /// The driver cannot read a block that it was to send. Neither it nor its header has left.
+    /// The driver cannot read a block that it was to send. Neither it nor its header has left. The piece is looked at; if the store cannot
+    /// read it or holds something else, the torrent pauses with [`Event::StorageFailed`].
     pub fn handle_unreadable(&mut self, now: Instant, peer: PeerKey, block: Block) {
         let owner = self.shared.owners.get(&peer).copied();
-        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner))
-            && let Some(entry) = torrent.peers.get_mut(&peer)
-        {
-            entry.connection.handle_unreadable(now, block);
-            self.shared.dirty.push(peer);
+        if let Some(torrent) = owner.and_then(|owner| self.torrents.get_mut(&owner)) {
+            torrent.handle_unreadable(now, &mut self.shared, peer, block);
         }
         self.after(now);
     }

@@ -138,6 +138,28 @@ impl Torrent {
         self.note_completion(now, shared);
     }
 
+    /// The driver could not read a block that a peer was to have.
+    pub(crate) fn handle_unreadable(&mut self, now: Instant, shared: &mut Shared, key: PeerKey, block: Block) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.connection.handle_unreadable(now, block);
+            shared.dirty.push(key);
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.doubt(shared, block.piece);
+        }
+    }
+
+    /// Lets all peers go and has the store looked at anew.
+    pub(crate) fn recheck(&mut self, now: Instant, shared: &mut Shared) {
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for key in keys {
+            self.close(now, shared, key, CloseReason::Rechecking);
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.recheck(shared);
+        }
+    }
+
     /// How much each file is wanted.
     pub(crate) fn priorities(&self) -> &FilePriorities {
         &self.priorities
@@ -314,7 +336,7 @@ impl Torrent {
 
     fn handle_request(&mut self, shared: &mut Shared, key: PeerKey, block: Block) {
         let (Some(peer), Some(transfer)) = (self.peers.get_mut(&key), &self.transfer) else { return };
-        if block.length <= MAX_REQUEST && transfer.have().contains(block.piece) {
+        if block.length <= MAX_REQUEST && transfer.can_serve(block.piece) {
             peer.connection.serve(block);
         } else {
             peer.connection.refuse(block);
@@ -494,6 +516,10 @@ impl Torrent {
     }
 
     fn note_completion(&mut self, now: Instant, shared: &mut Shared) {
+        // What was complete before a check may not be after it.
+        if self.transfer.as_ref().is_some_and(|transfer| !transfer.is_finished() && !transfer.is_checking()) {
+            self.completed = false;
+        }
         let done = self.transfer.as_ref().is_some_and(|transfer| transfer.is_finished() && !transfer.is_checking());
         if !done || std::mem::replace(&mut self.completed, true) {
             return;

@@ -1,6 +1,7 @@
 //! The content of one torrent on its way here: what is asked for, what is being put together, what is verified.
 
 mod disk;
+mod recheck;
 mod wanted;
 
 use crate::assembly::{Assembly, Inserted};
@@ -14,7 +15,7 @@ use crate::priorities::FilePriorities;
 use crate::shared::Shared;
 use bytes::Bytes;
 use disk::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ pub(crate) struct Transfer {
     blame: Blame,
     /// Bad pieces that are being removed from the store, and what they are afterwards.
     discarding: BTreeMap<PieceIndex, PieceState>,
+    /// Pieces that are here and could not be read.
+    doubted: BTreeSet<PieceIndex>,
     disk: Disk,
 }
 
@@ -88,6 +91,7 @@ impl Transfer {
             assemblies: BTreeMap::new(),
             blame: Blame::default(),
             discarding: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             disk: Disk::new(torrent, suspects),
         };
         transfer.disk.check_more(shared, &transfer.info);
@@ -328,6 +332,12 @@ impl Transfer {
         work: DiskWork,
         outcome: DiskOutcome,
     ) -> Option<Settled> {
+        if let DiskWork::Check { piece, .. } = &work
+            && self.doubted.contains(piece)
+        {
+            self.handle_doubted(now, shared, work, &outcome);
+            return None;
+        }
         if let DiskOutcome::Failed(error) = outcome {
             return self.handle_failure(now, shared, work, error);
         }
@@ -355,6 +365,10 @@ impl Transfer {
                 None
             }
             (DiskWork::Discard { piece }, _) => self.handle_discarded(piece),
+            (DiskWork::Recover, DiskOutcome::Recovered { pieces }) => {
+                self.handle_recovered(shared, &pieces);
+                None
+            }
             (DiskWork::SkipFiles { files }, _) => {
                 self.disk.files_skipped(shared, &files, self.wanted.skipped());
                 None
@@ -437,8 +451,13 @@ impl Transfer {
         blocks: &[Sha1Hash],
     ) -> Option<Settled> {
         let Some(assembly) = assembly else {
-            if self.wanted.contains(piece) {
-                self.picker.handle_piece(piece, PieceState::Missing);
+            let state = if self.wanted.contains(piece) { PieceState::Missing } else { PieceState::Settled };
+            if self.disk.was_rechecked() {
+                // The store may still take it for right, and would not have it written anew.
+                self.discarding.insert(piece, state);
+                shared.disk(self.torrent, DiskWork::Discard { piece });
+            } else {
+                self.picker.handle_piece(piece, state);
             }
             return None;
         };

@@ -147,6 +147,11 @@ impl Torrent {
         self.engine.with(|core, now| core.session.add_peers(now, self.key, peers, PeerOrigin::Manual));
     }
 
+    /// Has everything that the store holds hashed anew; what is wrong is fetched again. [`Event::Checked`] tells the end.
+    pub fn recheck(&self) {
+        self.engine.with(|core, now| core.session.recheck(now, self.key));
+    }
+
     /// Sets how much each file is wanted. Pieces that are begun are finished all the same, and what is here stays. What pieces bring of
     /// unwanted files waits beside the torrent until it is wanted.
     pub fn set_file_priorities(&self, files: FilePriorities) {

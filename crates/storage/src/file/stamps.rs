@@ -39,6 +39,11 @@ impl Stamps {
         }
     }
 
+    /// How a file was left that nobody has written to since.
+    pub(super) fn settled(&self, file: usize) -> Option<FileStamp> {
+        self.known.get(file).copied().flatten().filter(|_| !self.marked.contains(&file))
+    }
+
     /// The files whose stamps have to be taken: those that were `synced`, and those that have none.
     pub(super) fn wanted(&self, synced: &BTreeSet<usize>) -> Vec<usize> {
         let missing = (0..).zip(&self.known).filter(|(_, known)| known.is_none()).map(|(file, _)| file);

@@ -15,6 +15,9 @@ use unchoke_core::{Bitfield, InfoHashes, PieceIndex, Sha1Hash};
 /// The folder of state files inside a store's folder. No torrent may be called so.
 pub(super) const FOLDER: &str = ".unchoke";
 
+/// The file in it by which other processes are kept out.
+pub(super) const LOCK: &str = "lock";
+
 /// What the names of state files end in.
 const RESUME: &str = "resume";
 const JOURNAL: &str = "journal";
@@ -43,6 +46,8 @@ pub(super) struct StateFiles {
     appending: Option<Journal>,
     /// The name of the folder is durable.
     is_named: bool,
+    /// There is a journal.
+    is_there: bool,
 }
 
 /// The open journal.
@@ -84,7 +89,7 @@ struct Resume {
 
 impl StateFiles {
     pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
-        Self { fs, hashes: *hashes, pieces, files, appending: None, is_named: false }
+        Self { fs, hashes: *hashes, pieces, files, appending: None, is_named: false, is_there: false }
     }
 
     /// The name of a file of the torrent in the folder of state files.
@@ -93,9 +98,10 @@ impl StateFiles {
     }
 
     /// What an earlier run left; `None` if there was none. Damaged resume data counts as none: everything is hashed then.
-    pub(super) fn load(&self) -> io::Result<Option<Saved>> {
+    pub(super) fn load(&mut self) -> io::Result<Option<Saved>> {
         let resume = self.read(RESUME)?.and_then(|bytes| self.parse(&bytes));
         let entries = self.read(JOURNAL)?.map(|bytes| self.entries(&bytes));
+        self.is_there = entries.is_some();
         if resume.is_none() && entries.is_none() {
             return Ok(None);
         }
@@ -160,6 +166,12 @@ impl StateFiles {
         Entries { pieces, marked, parted }
     }
 
+    /// Fails if the journal was there and is not any more: then the disk that held the folder is not there, and what is written now would
+    /// come to lie where it was mounted.
+    pub(super) fn check_there(&self) -> io::Result<()> {
+        if self.is_there { self.fs.metadata(&[FOLDER, &self.name(JOURNAL)]).map(drop) } else { Ok(()) }
+    }
+
     /// Notes that a piece was written and hashed right. Does not wait for the disk.
     pub(super) fn append(&mut self, piece: PieceIndex) -> io::Result<()> {
         self.append_entry(piece.0, MARK)
@@ -179,7 +191,9 @@ impl StateFiles {
         let mut journal = match self.appending.take() {
             Some(journal) => journal,
             None => {
+                self.check_there()?;
                 let file = self.fs.open(&[FOLDER, &self.name(JOURNAL)], OpenMode::Write)?;
+                self.is_there = true;
                 // A torn last entry is overwritten, or all that follow it would be read askew.
                 let length = file.metadata()?.length;
                 Journal { file, end: length - length % 8 }
@@ -203,6 +217,7 @@ impl StateFiles {
         let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
         let numbers = parted.iter().filter_map(|file| u32::try_from(*file).ok());
         let parted: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
+        self.check_there()?;
         self.replace(RESUME, &self.resume_data(&files, pieces, &parted))?;
         self.appending = None;
         let mut entries = Vec::new();
@@ -212,7 +227,9 @@ impl StateFiles {
         for piece in since.iter() {
             entries.extend(entry(piece.0, MARK));
         }
-        self.replace(JOURNAL, &entries)
+        self.replace(JOURNAL, &entries)?;
+        self.is_there = true;
+        Ok(())
     }
 
     fn resume_data(&self, files: &[u8], pieces: &Bitfield, parted: &[u8]) -> Vec<u8> {
@@ -324,7 +341,7 @@ mod tests {
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
         assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
         assert_eq!(saved.parted, BTreeSet::from([1, 2]));
-        let other = StateFiles::new(Arc::new(OsFs::new(root.path())), &InfoHashes::v1(sha1(b"t")), 200, 3);
+        let mut other = StateFiles::new(Arc::new(OsFs::new(root.path())), &InfoHashes::v1(sha1(b"t")), 200, 3);
         assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
     }
 

@@ -300,3 +300,136 @@ fn a_file_that_is_there_stays_in_its_place_when_it_is_not_wanted() {
     assert_eq!(std::fs::read(root.path().join("t/b")).unwrap(), content(100_000)[40_000..]);
     assert!(!root.path().join(state::FOLDER).join(format!("{}.part", info.info_hashes())).exists());
 }
+
+fn read(store: &dyn TorrentStorage, piece: u32) -> Result<(), StorageErrorKind> {
+    let block = Block { piece: PieceIndex(piece), offset: 0, length: 16_384 };
+    store.read(block, &mut vec![0; 16_384]).map_err(|error| error.kind())
+}
+
+/// A torrent of two files that is complete and durable.
+fn complete(root: &Path) -> (Arc<Info>, Arc<dyn TorrentStorage>) {
+    let info = info("t", &[("a", 98_304), ("b", 98_304)]);
+    let store = FileStorage::new(root).open(&info).unwrap();
+    store.recover().unwrap();
+    info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    store.sync().unwrap();
+    (info, store)
+}
+
+#[test]
+fn s3_what_is_done_to_a_file_under_us_is_seen_within_some_reads() {
+    type Change = fn(&Path);
+    let changes: [(Change, StorageErrorKind); 4] = [
+        (
+            |file| std::fs::File::options().write(true).open(file).unwrap().set_len(10).unwrap(),
+            StorageErrorKind::Missing,
+        ),
+        (|file| std::fs::remove_file(file).unwrap(), StorageErrorKind::Missing),
+        (
+            |file| {
+                std::fs::write(file.with_extension("new"), vec![7; 98_304]).unwrap();
+                std::fs::rename(file.with_extension("new"), file).unwrap();
+            },
+            StorageErrorKind::Changed,
+        ),
+        (|file| std::fs::write(file, vec![8; 98_304]).unwrap(), StorageErrorKind::Changed),
+    ];
+    for (change, expected) in changes {
+        let root = tempfile::tempdir().unwrap();
+        let (info, store) = complete(root.path());
+        read(store.as_ref(), 0).unwrap();
+        change(&root.path().join("t/a"));
+        let told = (0..READS).find_map(|_| read(store.as_ref(), 0).err());
+        assert_eq!(told, Some(expected));
+        assert_eq!(read(store.as_ref(), 0), Err(expected), "it stays so");
+        read(store.as_ref(), 4).unwrap();
+        let again = store.recover().unwrap();
+        assert_eq!(again.verified, [3, 4, 5].map(PieceIndex), "the other file is as it was left");
+        assert!(again.suspects.iter().all(|piece| piece.0 < 3));
+        for piece in again.suspects {
+            let work = DiskWork::Check { piece, expected: info.piece_hash(piece).unwrap(), digests: false };
+            assert!(matches!(run(store.as_ref(), info.geometry(), &work), DiskOutcome::Mismatch { .. }));
+        }
+        (0..3).for_each(|piece| store_piece(store.as_ref(), &info, PieceIndex(piece)));
+        store.sync().unwrap();
+        read(store.as_ref(), 0).unwrap();
+    }
+}
+
+#[test]
+fn s3_nothing_is_written_where_the_disk_of_a_torrent_was_mounted() {
+    let place = tempfile::tempdir().unwrap();
+    let (root, away) = (place.path().join("mount"), place.path().join("away"));
+    let info = info("t", &[("a", 98_304), ("b", 98_304)]);
+    let store = FileStorage::new(&root).open(&info).unwrap();
+    store.recover().unwrap();
+    store_piece(store.as_ref(), &info, PieceIndex(0));
+    store.sync().unwrap();
+    std::fs::rename(&root, &away).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    let bytes = content(196_608);
+    let write = || store.write(PieceIndex(4), 0, &[IoSlice::new(&bytes[131_072..163_840])]);
+    assert_eq!(write().map_err(|error| error.kind()), Err(StorageErrorKind::Missing));
+    assert!(store.commit(PieceIndex(4)).is_err() && store.sync().is_err());
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "nothing is made");
+    std::fs::remove_dir(&root).unwrap();
+    std::fs::rename(&away, &root).unwrap();
+    write().unwrap();
+    store.commit(PieceIndex(4)).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let found = FileStorage::new(&root).open(&info).unwrap().recover().unwrap();
+    assert_eq!(found.verified, [0, 4].map(PieceIndex));
+}
+
+#[test]
+fn s6_zeros_are_hashed_like_anything_else() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 100_000)]);
+    std::fs::create_dir(root.path().join("t")).unwrap();
+    std::fs::File::create(root.path().join("t/a")).unwrap().set_len(100_000).unwrap();
+    let found = FileStorage::new(root.path()).open(&info).unwrap().recover().unwrap();
+    assert_eq!((found.verified.len(), found.suspects.len()), (0, 4));
+}
+
+#[test]
+fn s7_a_file_that_was_there_keeps_what_no_verified_piece_replaces() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 98_304), ("b", 98_304)]);
+    std::fs::create_dir(root.path().join("t")).unwrap();
+    let (long, short) = (root.path().join("t/a"), root.path().join("t/b"));
+    std::fs::write(&long, vec![9; 200_000]).unwrap();
+    std::fs::write(&short, vec![9; 40_000]).unwrap();
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    store.recover().unwrap();
+    store.skip_files(&[1]).unwrap();
+    store_piece(store.as_ref(), &info, PieceIndex(1));
+    store.sync().unwrap();
+    let now = std::fs::read(&long).unwrap();
+    assert!(now.len() == 200_000 && now[..32_768].iter().chain(&now[65_536..]).all(|byte| *byte == 9));
+    assert!(std::fs::read(&short).unwrap() == vec![9; 40_000]);
+    [0, 2].into_iter().for_each(|piece| store_piece(store.as_ref(), &info, PieceIndex(piece)));
+    store.sync().unwrap();
+    assert_eq!(std::fs::read(&long).unwrap(), content(196_608)[..98_304], "what is whole is cut to its length");
+}
+
+#[cfg(all(unix, feature = "openat"))]
+#[test]
+fn s8_the_folder_of_another_process_is_locked() {
+    use rustix::fs::{FlockOperation, flock};
+    let root = tempfile::tempdir().unwrap();
+    let (info, store) = complete(root.path());
+    let lock = || std::fs::File::options().write(true).open(root.path().join(".unchoke/lock")).unwrap();
+    let other = lock();
+    assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err(), "others are kept out");
+    // A second store of this process is let in.
+    FileStorage::new(root.path()).open(&info).unwrap().recover().unwrap();
+    drop(store);
+    flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    assert_eq!(store.recover().unwrap_err().kind(), StorageErrorKind::Locked);
+    let written = store.write(PieceIndex(0), 0, &[IoSlice::new(b"x")]);
+    assert_eq!(written.unwrap_err().kind(), StorageErrorKind::Locked);
+    drop(other);
+    store.recover().unwrap();
+}

@@ -4,10 +4,12 @@ pub(crate) mod beneath;
 pub(crate) mod positioned;
 
 use super::{FileStamp, Fs, FsFile, OpenMode};
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 /// The files below a folder, which is made when it is first written to.
@@ -48,10 +50,29 @@ impl Fs for OsFs {
         beneath::sync_folder(&self.root, path)
     }
 
+    fn lock(&self, path: &[&str]) -> io::Result<Option<Arc<dyn Any + Send + Sync>>> {
+        let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = beneath::open(&self.root, path, OpenMode::Write)?;
+        let key = std::fs::canonicalize(&self.root)?.join(path.iter().collect::<PathBuf>());
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = locks.get(&key).and_then(Weak::upgrade) {
+            return Ok(Some(lock));
+        }
+        if !beneath::lock(&file)? {
+            return Ok(None);
+        }
+        let lock = Arc::new(file);
+        locks.insert(key, Arc::downgrade(&lock));
+        Ok(Some(lock))
+    }
+
     fn free_space(&self) -> io::Result<u64> {
         beneath::free_space(&self.root)
     }
 }
+
+/// The locks of this process: a folder is locked once, however many stores it has.
+static LOCKS: Mutex<BTreeMap<PathBuf, Weak<File>>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug)]
 struct OsFile(Arc<File>);

@@ -117,6 +117,13 @@ impl Cached {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn forget_all(&self) {
+        let torrent = self.torrent;
+        let mut cache = self.cache();
+        let gone: Vec<Key> = cache.order.iter().copied().filter(|(of, _)| *of == torrent).collect();
+        gone.into_iter().for_each(|key| cache.remove(key));
+    }
+
     fn forget(&self, piece: PieceIndex) {
         self.cache().remove((self.torrent, piece));
     }
@@ -125,7 +132,9 @@ impl Cached {
 impl TorrentStorage for Cached {
     fn recover(&self) -> Result<Recovered, StorageError> {
         let recovered = self.inner.recover()?;
+        self.forget_all();
         let mut committed = self.committed();
+        *committed = Bitfield::new(self.geometry.piece_count());
         for piece in &recovered.verified {
             committed.insert(*piece);
         }
@@ -189,9 +198,6 @@ impl TorrentStorage for Cached {
 
 impl Drop for Cached {
     fn drop(&mut self) {
-        let torrent = self.torrent;
-        let mut cache = self.cache();
-        let gone: Vec<Key> = cache.order.iter().copied().filter(|(of, _)| *of == torrent).collect();
-        gone.into_iter().for_each(|key| cache.remove(key));
+        self.forget_all();
     }
 }

@@ -112,6 +112,7 @@ impl TorrentStorage for Gathering {
     fn recover(&self) -> Result<Recovered, StorageError> {
         let recovered = self.inner.recover()?;
         let mut waiting = self.waiting();
+        waiting.committed = Bitfield::new(self.geometry.piece_count());
         for piece in &recovered.verified {
             waiting.committed.insert(*piece);
         }

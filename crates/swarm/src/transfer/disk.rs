@@ -31,6 +31,10 @@ pub(super) struct Disk {
     syncing: bool,
     /// The store is being told which files are not wanted.
     placing: bool,
+    /// The store is finding out what it holds.
+    recovering: bool,
+    /// That was done after the start.
+    rechecked: bool,
 }
 
 impl Disk {
@@ -48,7 +52,33 @@ impl Disk {
             sync_due: None,
             syncing: false,
             placing: false,
+            recovering: false,
+            rechecked: false,
         }
+    }
+
+    /// Everything is looked at anew. Jobs that failed are for the caller to forget.
+    pub(super) fn recover(&mut self, shared: &mut Shared) {
+        self.suspects.clear();
+        (self.reported, self.rechecked, self.retry_at) = (false, true, None);
+        if self.error.take().is_some() {
+            shared.events.push_back(Event::StorageRecovered { torrent: self.torrent });
+        }
+        if !std::mem::replace(&mut self.recovering, true) {
+            shared.disk(self.torrent, DiskWork::Recover);
+        }
+    }
+
+    /// The store has found these.
+    pub(super) fn recovered(&mut self, suspects: Bitfield) {
+        self.recovering = false;
+        self.suspects = suspects.iter().collect();
+        self.unchecked = suspects;
+    }
+
+    /// Whether what is checked may have been committed before.
+    pub(super) fn was_rechecked(&self) -> bool {
+        self.rechecked
     }
 
     /// Whether the store can take pieces.
@@ -78,7 +108,7 @@ impl Disk {
     }
 
     pub(super) fn is_checking(&self) -> bool {
-        self.checking > 0 || !self.suspects.is_empty()
+        self.recovering || self.checking > 0 || !self.suspects.is_empty()
     }
 
     pub(super) fn error(&self) -> Option<DiskError> {

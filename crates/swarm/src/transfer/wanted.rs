@@ -21,7 +21,7 @@ impl Wanted {
     /// All of a torrent.
     pub(super) fn all(geometry: &Geometry, have: &Bitfield) -> Self {
         let mut wanted = Self::default();
-        wanted.count(geometry, have);
+        wanted.recount(geometry, have);
         wanted
     }
 
@@ -60,11 +60,12 @@ impl Wanted {
         let changed: Vec<(PieceIndex, Priority)> =
             changed.filter(|(_, was, new)| was != new).map(|(piece, was, _)| (piece, was)).collect();
         self.pieces = if pieces.iter().all(|piece| *piece == Priority::Normal) { Vec::new() } else { pieces };
-        self.count(geometry, have);
+        self.recount(geometry, have);
         changed
     }
 
-    fn count(&mut self, geometry: &Geometry, have: &Bitfield) {
+    /// Counts anew what is missing.
+    pub(super) fn recount(&mut self, geometry: &Geometry, have: &Bitfield) {
         let wanted = |piece: &PieceIndex| self.of(*piece) != Priority::Skip;
         let (mut bytes, mut missing) = (0_u64, 0_u64);
         for piece in geometry.pieces().filter(wanted) {

@@ -185,3 +185,78 @@ fn the_requests_of_a_snubbed_peer_go_to_others() {
     assert!(rig.stats(leech).verified < 48, "{}", rig.stats(leech).verified);
     assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "{:?}", rig.stats(leech));
 }
+
+fn errors(rig: &Rig, node: usize) -> Vec<DiskError> {
+    let error = |event: &Event| if let Event::StorageFailed { error, .. } = event { Some(*error) } else { None };
+    rig.nodes[node].events.iter().filter_map(error).collect()
+}
+
+fn recovered(event: &Event) -> bool {
+    matches!(event, Event::StorageRecovered { .. })
+}
+
+#[test]
+fn s3_a_seed_that_cannot_read_pauses_says_so_and_goes_on_when_the_data_is_back() {
+    let made = make(1 << 20, 65_536);
+    let mut rig = Rig::new(70);
+    let (seed, leech) = (rig.seed(&made, config()), rig.leech(&made, config()));
+    let piece = PieceIndex(7);
+    let taken = rig.nodes[seed].store.as_mut().unwrap().tamper(piece, None);
+    rig.introduce(leech, &[seed]);
+    assert!(!rig.run(Duration::from_secs(60), |rig| rig.is_complete(leech)));
+    assert_eq!(errors(&rig, seed), [DiskError::Missing]);
+    assert_eq!(rig.stats(seed).state, TorrentState::StorageFailed);
+    assert_eq!(rig.stats(leech).verified, 15, "what can be read is served");
+    rig.nodes[seed].store.as_mut().unwrap().tamper(piece, taken);
+    assert!(rig.run(LONG, |rig| rig.is_complete(leech)), "{:?}", rig.stats(leech));
+    assert_eq!(rig.count(seed, recovered), 1);
+    assert_eq!(rig.stats(seed).state, TorrentState::Seeding);
+}
+
+#[test]
+fn s3_what_somebody_put_in_place_of_a_piece_is_overwritten_only_after_a_recheck() {
+    let made = make(1 << 20, 65_536);
+    let mut rig = Rig::new(71);
+    let (seed, leech, other) = (rig.seed(&made, config()), rig.leech(&made, config()), rig.seed(&made, config()));
+    let piece = PieceIndex(7);
+    rig.nodes[seed].store.as_mut().unwrap().tamper(piece, None);
+    rig.introduce(leech, &[seed]);
+    assert!(rig.run(LONG, |rig| !errors(rig, seed).is_empty()));
+    rig.nodes[seed].store.as_mut().unwrap().tamper(piece, Some(vec![3; 65_536]));
+    assert!(!rig.run(Duration::from_secs(3600), |rig| rig.is_complete(leech)));
+    assert_eq!(errors(&rig, seed), [DiskError::Missing, DiskError::Changed]);
+    assert_eq!(rig.nodes[seed].discarded, 0);
+
+    rig.with(seed, |session, torrent, now| session.recheck(now, torrent));
+    assert_eq!(rig.stats(seed).state, TorrentState::Checking);
+    assert!(rig.run(LONG, |rig| rig.stats(seed).state == TorrentState::Downloading), "{:?}", rig.stats(seed));
+    assert_eq!(rig.stats(seed).verified, 15);
+    rig.introduce(seed, &[other]);
+    let whole = |rig: &Rig| rig.stats(seed).is_seed() && rig.is_complete(leech);
+    assert!(rig.run(LONG, whole), "{:?} {:?}", rig.stats(seed), rig.stats(leech));
+    assert!(rig.nodes[seed].store.as_ref().unwrap().holds(&made.bytes));
+    assert_eq!(rig.stats(seed).downloaded, 65_536, "nothing else is fetched");
+}
+
+#[test]
+fn a_recheck_at_any_moment_of_a_download_loses_nothing() {
+    let made = make(2 << 20, 32_768);
+    for round in 0..60 {
+        let mut rig = Rig::new(72);
+        let seed = rig.seed(&made, config());
+        rig.nodes[seed].uplink = Some(3_000_000);
+        let mut small = config();
+        small.memory_budget = 150_000;
+        let leech = rig.leech(&made, small);
+        rig.nodes[leech].disk_time = Duration::from_millis(round % 7 * 5);
+        rig.introduce(leech, &[seed]);
+        assert!(!rig.run(Duration::from_millis(30 + round * 13), |_| false));
+        let before = rig.nodes[leech].store.as_ref().unwrap().committed.len();
+        rig.with(leech, |session, torrent, now| session.recheck(now, torrent));
+        assert!(rig.run(LONG, |rig| rig.stats(leech).is_seed()), "round {round}: {:?}", rig.stats(leech));
+        assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes), "round {round}");
+        let again = rig.stats(leech).downloaded.saturating_sub(2 << 20);
+        assert!(again <= 1 << 20, "round {round}: {again} bytes more, {before} pieces were verified");
+        assert_eq!(rig.stats(leech).failed_pieces, 0, "round {round}");
+    }
+}

@@ -418,8 +418,12 @@ impl Rig {
                 if entry.mute {
                     return;
                 }
+                let Some(data) = entry.store.as_ref().unwrap().read(block) else {
+                    self.with(node, |session, _, now| session.handle_unreadable(now, peer, block));
+                    return;
+                };
                 let mut bytes = BytesMut::from(&header[..]);
-                bytes.put_slice(entry.store.as_ref().unwrap().read(block).unwrap());
+                bytes.put_slice(data);
                 if entry.corrupt.as_mut().is_some_and(|corrupt| corrupt(block)) {
                     entry.lies += 1;
                     *bytes.last_mut().unwrap() ^= 1;

@@ -28,6 +28,14 @@ impl Store {
         self.pieces.get(&block.piece)?.get(block.offset as usize..)?.get(..block.length as usize)
     }
 
+    /// Somebody takes the bytes of a piece away, or puts others in their place.
+    pub(crate) fn tamper(&mut self, piece: PieceIndex, bytes: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        match bytes {
+            Some(bytes) => self.pieces.insert(piece, bytes),
+            None => self.pieces.remove(&piece),
+        }
+    }
+
     pub(crate) fn holds(&self, content: &[u8]) -> bool {
         self.committed.len() as u32 == self.geometry.piece_count() && self.pieces.values().flatten().eq(content.iter())
     }
@@ -63,6 +71,7 @@ impl Store {
                 self.committed.remove(piece);
                 DiskOutcome::Discarded
             }
+            DiskWork::Recover => DiskOutcome::Recovered { pieces: self.pieces.keys().copied().collect() },
             DiskWork::SkipFiles { files } => {
                 self.skipped.clone_from(files);
                 DiskOutcome::FilesSkipped

@@ -291,3 +291,47 @@ async fn trackers_that_cannot_be_asked_say_why() {
     assert_eq!(report.trackers.iter().map(|tracker| tracker.tier).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(report.trackers[0].url, "wss://a/\u{fffd}[2J");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_cut_under_a_seed_pauses_it_until_a_recheck_takes_it_as_it_is() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let source = seed(from.path(), &metainfo).await;
+    let source_address = source.local_addr().unwrap();
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers([source_address]);
+    let torrent = client.add(add).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    let mut events = torrent.events().unwrap();
+
+    let file = to.path().join("content/a.bin");
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(1_000_000).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let leech = Client::builder().build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(other.path()));
+    let download = leech.add(add.peers([client.local_addr().unwrap()])).await.unwrap();
+    let failed = async {
+        loop {
+            if let unchoke_swarm::Event::StorageFailed { error, .. } = *events.recv().await.unwrap() {
+                return error;
+            }
+        }
+    };
+    assert_eq!(within(failed).await, unchoke_core::DiskError::Missing);
+
+    torrent.recheck();
+    torrent.add_peers(&[source_address]);
+    let whole = async {
+        while !torrent.stats().unwrap().is_seed() {
+            let _ = events.recv().await;
+        }
+    };
+    within(whole).await;
+    same(from.path(), to.path());
+    download.add_peers(&[source_address]);
+    within(download.completed()).await.unwrap();
+    for client in [leech, client, source] {
+        client.shutdown().await.unwrap();
+    }
+    same(from.path(), other.path());
+}

@@ -33,6 +33,11 @@ pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
     system::sync_folder(root, path)
 }
 
+/// Locks a file against other processes until it is closed. False if the system cannot.
+pub(super) fn lock(file: &File) -> io::Result<bool> {
+    system::lock(file)
+}
+
 /// Bytes that can still be written below `root`, or where it will be.
 pub(super) fn free_space(root: &Path) -> io::Result<u64> {
     let there = root.ancestors().find(|folder| folder.is_dir()).unwrap_or_else(|| Path::new("."));
@@ -47,7 +52,7 @@ fn regular(file: File) -> io::Result<File> {
 mod kernel {
     use super::regular;
     use crate::fs::OpenMode;
-    use rustix::fs::{self, AtFlags, Mode as Permissions, OFlags};
+    use rustix::fs::{self, AtFlags, FlockOperation, Mode as Permissions, OFlags};
     use rustix::io::Errno;
     use std::fs::File;
     use std::io;
@@ -84,6 +89,15 @@ mod kernel {
 
     pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
         Ok(fs::fsync(enter(root, path, false)?)?)
+    }
+
+    pub(super) fn lock(file: &File) -> io::Result<bool> {
+        match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::ResourceBusy.into()),
+            // Some file systems know no locks.
+            Err(_) => Ok(false),
+        }
     }
 
     pub(super) fn free_space(folder: &Path) -> io::Result<u64> {
@@ -160,6 +174,11 @@ mod portable {
     /// Windows cannot open folders and needs no such thing.
     pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
         if cfg!(unix) { File::open(walk(root, path, false)?)?.sync_all() } else { Ok(()) }
+    }
+
+    #[cfg_attr(test, expect(dead_code, reason = "there is nothing to compare it with"))]
+    pub(super) fn lock(_file: &File) -> io::Result<bool> {
+        Ok(false)
     }
 
     #[cfg_attr(test, expect(dead_code, reason = "there is nothing to compare it with"))]
