@@ -33,6 +33,12 @@ pub enum StorageErrorKind {
     /// Another process has the store open.
     #[error("in use by another process")]
     Locked,
+    /// Another file has the name already.
+    #[error("name in use")]
+    Occupied,
+    /// The store has no such operation.
+    #[error("not supported by the store")]
+    Unsupported,
     /// The operating system reports something else.
     #[error("i/o failure")]
     Io,

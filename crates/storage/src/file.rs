@@ -1,5 +1,7 @@
 //! Pieces in files.
 
+mod manage;
+mod names;
 mod parting;
 mod places;
 mod stamps;
@@ -9,9 +11,10 @@ use crate::error::{StorageError, StorageErrorKind};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use names::Names;
 use places::{Places, Target};
 use stamps::Stamps;
-use state::StateFiles;
+use state::{Known, StateFiles};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -90,6 +93,7 @@ impl Storage for FileStorage {
             }),
             syncing: Mutex::new(()),
             placing: RwLock::new(()),
+            names: Mutex::new(Names::new()),
             info: Arc::clone(info),
         }))
     }
@@ -108,6 +112,8 @@ struct FileTorrent {
     syncing: Mutex<()>,
     /// Held by reads and writes; alone by whoever changes where files are.
     placing: RwLock<()>,
+    /// Held for a moment only, and nothing is locked meanwhile.
+    names: Mutex<Names>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,7 +169,16 @@ impl FileTorrent {
             let name = state::part_name(&self.info.info_hashes());
             return Ok(work(&[state::FOLDER, &name]));
         }
-        Ok(work(&self.entry(number)?.components().collect::<Vec<&str>>()))
+        let entry = self.entry(number)?;
+        let name = self.names().get(&number).cloned();
+        if let Some(name) = name {
+            return Ok(work(&name.path.iter().map(String::as_str).collect::<Vec<&str>>()));
+        }
+        Ok(work(&entry.components().collect::<Vec<&str>>()))
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault_at(&self, number: usize) -> impl FnOnce(io::Error) -> StorageError + use<> {
@@ -293,14 +308,15 @@ impl FileTorrent {
     /// Makes the names of files durable that were made, with the folders on the way to them.
     fn name_files(&self) -> Result<(), StorageError> {
         let unnamed = self.state().unnamed.clone();
-        let mut folders: BTreeSet<Vec<&str>> = BTreeSet::new();
+        let mut folders: BTreeSet<Vec<String>> = BTreeSet::new();
         for number in &unnamed {
-            let entry = self.entry(*number);
-            let mut path: Vec<&str> = entry.map_or(vec![state::FOLDER, ""], |entry| entry.components().collect());
+            let mut path: Vec<String> =
+                self.at(*number, |path| path.iter().map(|step| (*step).to_owned()).collect())?;
             while path.pop().is_some() && folders.insert(path.clone()) {}
         }
         for folder in folders {
-            self.fs.sync_folder(&folder).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
+            let path: Vec<&str> = folder.iter().map(String::as_str).collect();
+            self.fs.sync_folder(&path).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
         }
         let mut state = self.state();
         state.unnamed.retain(|number| !unnamed.contains(number));
@@ -384,12 +400,17 @@ impl TorrentStorage for FileTorrent {
         if self.access == Access::ReadWrite && self.fs.metadata(&[state::FOLDER, state::LOCK]).is_ok() {
             self.lock()?;
         }
-        let stamps: Vec<Option<FileStamp>> = (0..=self.part()).map(|file| self.stamp(file)).collect();
-        let mut state = self.state();
         let saved = match self.access {
-            Access::ReadWrite => state.files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
+            Access::ReadWrite => self.state().files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
             Access::ReadOnly => None,
         };
+        if let Some(saved) = &saved {
+            self.names().clone_from(&saved.names);
+            let moving: Vec<usize> = saved.names.keys().copied().collect();
+            moving.into_iter().try_for_each(|file| self.finish_rename(file))?;
+        }
+        let stamps: Vec<Option<FileStamp>> = (0..=self.part()).map(|file| self.stamp(file)).collect();
+        let mut state = self.state();
         let parted: BTreeSet<usize> = match &saved {
             Some(saved) => saved.parted.clone(),
             // Nothing is known but what is there.
@@ -432,8 +453,10 @@ impl TorrentStorage for FileTorrent {
                         field
                     };
                     let (durable, journal) = (only(&recovered.verified), only(&recovered.suspects));
+                    let names = self.names().clone();
                     let State { files, stamps, .. } = &mut *state;
-                    files.save(&durable, &journal, stamps, &parted).map_err(self.fault(Path::new(state::FOLDER)))?;
+                    let known = Known { pieces: &durable, since: &journal, stamps, parted: &parted, names: &names };
+                    files.save(&known).map_err(self.fault(Path::new(state::FOLDER)))?;
                 }
             }
             None => recovered.suspects = self.info.geometry().pieces().filter(covered).collect(),
@@ -450,6 +473,14 @@ impl TorrentStorage for FileTorrent {
         state.places.is_left = parted.is_empty() && stamps.last().is_some_and(Option::is_some);
         state.places.parted = Arc::new(parted);
         Ok(recovered)
+    }
+
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        self.rename(usize::try_from(file).unwrap_or(usize::MAX), path)
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        self.remove_all()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
@@ -556,7 +587,9 @@ impl TorrentStorage for FileTorrent {
         });
         let State { files, stamps, places, dirty, durable: saved, .. } = &mut *state;
         stamps.settle(taken, dirty);
-        files.save(&durable, &since, stamps, &places.parted).map_err(self.fault(Path::new(state::FOLDER)))?;
+        let names = self.names().clone();
+        let known = Known { pieces: &durable, since: &since, stamps, parted: &places.parted, names: &names };
+        files.save(&known).map_err(self.fault(Path::new(state::FOLDER)))?;
         *saved = durable;
         self.drop_part_file(&mut state);
         Ok(())

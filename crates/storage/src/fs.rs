@@ -27,6 +27,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// As [`open`](Self::open).
     fn metadata(&self, path: &[&str]) -> io::Result<FileStamp>;
 
+    /// Makes a folder, and those on the way to it, where there is none.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn make_folder(&self, path: &[&str]) -> io::Result<()>;
+
     /// Gives a file another name, in place of whatever had it, as one step. Folders on the way to the new name are made.
     ///
     /// # Errors

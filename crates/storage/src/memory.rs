@@ -109,6 +109,12 @@ impl TorrentStorage for MemoryTorrent {
         Ok(())
     }
 
+    fn delete(&self) -> Result<(), StorageError> {
+        let mut held = self.held();
+        *held = Held { pieces: BTreeMap::new(), committed: Bitfield::new(self.geometry.piece_count()) };
+        Ok(())
+    }
+
     fn discard(&self, piece: PieceIndex) -> Result<(), StorageError> {
         let mut held = self.held();
         held.committed.remove(piece);

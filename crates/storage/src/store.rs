@@ -74,6 +74,24 @@ pub trait TorrentStorage: Send + Sync {
     /// # Errors
     /// If that cannot be noted.
     fn discard(&self, piece: PieceIndex) -> Result<(), StorageError>;
+
+    /// Gives a file of the torrent, by its number, another name: the names that lead to it from the folder of the store. It keeps that name.
+    ///
+    /// # Errors
+    /// [`Occupied`](crate::StorageErrorKind::Occupied) if another file has the name, [`Escapes`](crate::StorageErrorKind::Escapes) if it is
+    /// none, [`Unsupported`](crate::StorageErrorKind::Unsupported) if the store has no files. All is as before then.
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        let _ = (file, path);
+        Err(StorageError::new(StorageErrorKind::Unsupported))
+    }
+
+    /// Removes all that is held of the torrent, and what is known of it. Nothing is asked of this value any more afterwards.
+    ///
+    /// # Errors
+    /// If something cannot be removed; it can be tried again.
+    fn delete(&self) -> Result<(), StorageError> {
+        Err(StorageError::new(StorageErrorKind::Unsupported))
+    }
 }
 
 /// Refuses writes that do not fit into their piece.

@@ -433,9 +433,9 @@ impl Transfer {
             self.verified_bytes = self.verified_bytes.saturating_add(length.into());
             self.wanted.verified(piece, length.into());
             let within = if self.is_finished() { Duration::ZERO } else { shared.config.sync_interval };
-            self.disk.committed(now, within);
+            self.disk.committed(now, shared, length.into(), within);
             shared.events.push_back(Event::PieceVerified { torrent: self.torrent, piece });
-            if self.is_finished() && !self.is_checking() {
+            if (self.is_finished() && !self.is_checking()) || self.disk.owes(shared.config.sync_bytes) {
                 self.disk.handle_timeout(now, shared);
             }
         }

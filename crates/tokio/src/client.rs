@@ -356,6 +356,22 @@ impl Client {
         }
     }
 
+    /// Removes a torrent and all that its store holds of it.
+    ///
+    /// # Errors
+    /// If not everything can be removed; the torrent is gone all the same.
+    pub async fn delete(&self, torrent: &Torrent) -> Result<(), ClientError> {
+        let tasks = self.engine.with(|core, now| {
+            core.session.remove_torrent(now, torrent.key);
+            core.torrents.remove(&torrent.key)
+        });
+        let Some(tasks) = tasks else { return Ok(()) };
+        match tasks.settle().await {
+            Some(store) => Ok(blocking(move || store.delete()).await??),
+            None => Ok(()),
+        }
+    }
+
     /// Sets the limits over all torrents, in bytes per second; `None` is unlimited.
     pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
         self.engine.with(|core, now| core.session.set_limits(now, download, upload));

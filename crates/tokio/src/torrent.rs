@@ -147,6 +147,19 @@ impl Torrent {
         self.engine.with(|core, now| core.session.add_peers(now, self.key, peers, PeerOrigin::Manual));
     }
 
+    /// Gives a file, by its number, another name: the names that lead to it from the folder of the store. It keeps that name.
+    ///
+    /// # Errors
+    /// If the name is none, is taken, or the store has no files or cannot do it; all is as before then.
+    pub async fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), TorrentError> {
+        let store = self.engine.store_of(self.key).ok_or(TorrentError::Removed)?;
+        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+        let renamed = tokio::task::spawn_blocking(move || {
+            store.rename_file(file, &path.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        renamed.await.map_err(|_| TorrentError::Removed)?.map_err(|error| TorrentError::Store(Arc::new(error)))
+    }
+
     /// Has everything that the store holds hashed anew; what is wrong is fetched again. [`Event::Checked`] tells the end.
     pub fn recheck(&self) {
         self.engine.with(|core, now| core.session.recheck(now, self.key));

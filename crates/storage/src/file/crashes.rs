@@ -300,3 +300,67 @@ fn fail_everywhere(skipped: Skipped) {
         }
     }
 }
+
+/// A complete torrent in a simulated file system.
+fn complete(fs: &SimFs, info: &Arc<Info>, bytes: &[u8]) -> Download {
+    let download = Download::open(fs, info, bytes, NOTHING).unwrap();
+    download.store.recover().unwrap();
+    download.go_on(&mut Progress::default()).unwrap();
+    download
+}
+
+/// A file is renamed, and there is a crash on the way: it goes by one of both names, all is here, and it can be renamed again.
+#[test]
+fn a_crash_while_a_file_is_renamed_loses_nothing() {
+    let info = torrent();
+    let bytes = content(info.geometry().total_len());
+    let pieces: BTreeSet<PieceIndex> = (0..PIECES).map(PieceIndex).collect();
+    let all = Progress { verified: pieces.clone(), synced: pieces, wants_all: true };
+    let (old, new) = (["t", "d", "b"], ["t", "other", "name"]);
+    for at in 0.. {
+        for survival in [Survival::All, Survival::Nothing, Survival::Random(at), Survival::Torn(at)] {
+            let what = format!("crash at {at}, {survival:?}");
+            let fs = SimFs::new();
+            let download = complete(&fs, &info, &bytes);
+            let begin = fs.operations();
+            fs.fail_at(begin + at, Failure::Crash);
+            let renamed = download.store.rename_file(1, &new);
+            if fs.operations() < begin + at {
+                return;
+            }
+            let fs = fs.crash(survival);
+            let (download, _) = restart(&fs, &info, &bytes, &all, survival, &what, NOTHING);
+            assert!(fs.read(&old).is_some() != fs.read(&new).is_some(), "{what}: it has one name");
+            if renamed.is_ok() {
+                assert!(fs.read(&new).is_some(), "{what}: what was told to be done is done");
+            }
+            download.store.rename_file(1, &new).unwrap();
+            assert!(fs.read(&new).is_some_and(|found| found == bytes[30_001..70_001]), "{what}");
+            download.store.rename_file(1, &old).unwrap();
+            assert_finished(&fs, &info, &bytes, &what);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_while_a_file_is_renamed_leaves_all_as_it_was_or_as_it_should_be() {
+    let info = torrent();
+    let bytes = content(info.geometry().total_len());
+    for at in 0.. {
+        let fs = SimFs::new();
+        let download = complete(&fs, &info, &bytes);
+        let begin = fs.operations();
+        fs.fail_at(begin + at, Failure::Once(io::ErrorKind::Other));
+        let renamed = download.store.rename_file(1, &["new"]);
+        let piece = PieceIndex(20);
+        assert!(matches!(download.check(piece), DiskOutcome::Verified { .. }), "at {at}");
+        assert!(matches!(download.check(PieceIndex(60)), DiskOutcome::Verified { .. }), "at {at}");
+        if renamed.is_err() {
+            download.store.rename_file(1, &["new"]).unwrap();
+        }
+        assert!(fs.read(&["new"]).is_some_and(|found| found == bytes[30_001..70_001]), "at {at}");
+        if fs.operations() < begin + at {
+            return;
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! How bytes come into the part file, and out of it again.
 
 use super::places::{self, Target};
+use super::state::Known;
 use super::{FileTorrent, State, state};
 use crate::error::StorageError;
 use crate::fs::{FileStamp, OpenMode};
@@ -112,12 +113,14 @@ impl FileTorrent {
     }
 
     /// Writes down what is durable, and keeps in the journal what else may be there.
-    fn save(&self, state: &mut State, parted: &BTreeSet<usize>) -> Result<(), StorageError> {
+    pub(super) fn save(&self, state: &mut State, parted: &BTreeSet<usize>) -> Result<(), StorageError> {
         let mut since = state.suspects.clone();
         state.committed.iter().filter(|piece| !state.durable.contains(*piece)).for_each(|piece| {
             since.insert(piece);
         });
+        let names = self.names().clone();
         let State { files, stamps, durable, .. } = state;
-        files.save(durable, &since, stamps, parted).map_err(self.fault(Path::new(state::FOLDER)))
+        let known = Known { pieces: durable, since: &since, stamps, parted, names: &names };
+        files.save(&known).map_err(self.fault(Path::new(state::FOLDER)))
     }
 }

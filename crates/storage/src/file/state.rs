@@ -3,6 +3,7 @@
 //! Resume data is replaced as a whole: written beside, made durable, renamed. The journal is appended to without waiting for the disk; each entry
 //! carries its own check, and a torn or damaged end is left out.
 
+use super::names::{self, Names};
 use super::stamps::Stamps;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use std::collections::BTreeSet;
@@ -69,6 +70,8 @@ pub(super) struct Saved {
     pub(super) marked: BTreeSet<usize>,
     /// Files whose bytes are in the part file.
     pub(super) parted: BTreeSet<usize>,
+    /// Files that were renamed.
+    pub(super) names: Names,
 }
 
 /// What the journal says.
@@ -85,6 +88,20 @@ struct Resume {
     pieces: Bitfield,
     stamps: Vec<Option<FileStamp>>,
     parted: BTreeSet<usize>,
+    names: Names,
+}
+
+/// What is to be written down.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    /// Pieces of which all data is durable.
+    pub(super) pieces: &'a Bitfield,
+    /// Pieces committed meanwhile, which the journal keeps, as it keeps the files that are marked.
+    pub(super) since: &'a Bitfield,
+    pub(super) stamps: &'a Stamps,
+    /// Files whose bytes are in the part file.
+    pub(super) parted: &'a BTreeSet<usize>,
+    pub(super) names: &'a Names,
 }
 
 impl StateFiles {
@@ -109,6 +126,7 @@ impl StateFiles {
             pieces: Bitfield::new(self.pieces),
             stamps: vec![None; self.files],
             parted: BTreeSet::new(),
+            names: Names::new(),
         });
         let entries = entries.unwrap_or_else(|| self.entries(&[]));
         Ok(Some(Saved {
@@ -117,6 +135,7 @@ impl StateFiles {
             stamps: resume.stamps,
             marked: entries.marked,
             parted: &resume.parted | &entries.parted,
+            names: resume.names,
         }))
     }
 
@@ -138,9 +157,9 @@ impl StateFiles {
         let fields = document.root().as_dict()?;
         let field = |key| fields.get(key)?.as_bytes();
         let (info_hash, pieces) = (field(b"info-hash")?, field(b"pieces")?);
-        let (stamps, parted) = (field(b"files").unwrap_or_default(), field(b"parted").unwrap_or_default());
+        let (stamps, names, parted) = (field(b"files")?, field(b"names")?, field(b"parted")?);
         if info_hash != self.hashes.wire().as_bytes()
-            || field(b"sha1")? != checksum(&[stamps, info_hash, parted, pieces]).as_bytes()
+            || field(b"sha1")? != checksum(&[stamps, info_hash, names, parted, pieces]).as_bytes()
         {
             return None;
         }
@@ -148,7 +167,7 @@ impl StateFiles {
         let mut stamps: Vec<Option<FileStamp>> = stamps.as_chunks::<16>().0.iter().map(read_stamp).collect();
         stamps.resize(self.files, None);
         let parted = parted.as_chunks::<4>().0.iter().map(|number| u32::from_be_bytes(*number) as usize).collect();
-        Some(Resume { pieces, stamps, parted })
+        Some(Resume { pieces, stamps, parted, names: names::read(names, FOLDER) })
     }
 
     fn entries(&self, bytes: &[u8]) -> Entries {
@@ -205,20 +224,11 @@ impl StateFiles {
         Ok(())
     }
 
-    /// Replaces the resume data; the data of all `pieces` is durable. `since` are pieces committed meanwhile, which the journal keeps, as it
-    /// keeps the files that are marked.
-    pub(super) fn save(
-        &mut self,
-        pieces: &Bitfield,
-        since: &Bitfield,
-        stamps: &Stamps,
-        parted: &BTreeSet<usize>,
-    ) -> io::Result<()> {
-        let files: Vec<u8> = stamps.known.iter().flat_map(write_stamp).collect();
-        let numbers = parted.iter().filter_map(|file| u32::try_from(*file).ok());
-        let parted: Vec<u8> = numbers.flat_map(u32::to_be_bytes).collect();
+    /// Replaces the resume data and the journal.
+    pub(super) fn save(&mut self, known: &Known<'_>) -> io::Result<()> {
+        let Known { since, stamps, .. } = *known;
         self.check_there()?;
-        self.replace(RESUME, &self.resume_data(&files, pieces, &parted))?;
+        self.replace(RESUME, &self.resume_data(known))?;
         self.appending = None;
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
@@ -232,19 +242,36 @@ impl StateFiles {
         Ok(())
     }
 
-    fn resume_data(&self, files: &[u8], pieces: &Bitfield, parted: &[u8]) -> Vec<u8> {
-        let pieces = pieces.to_bytes();
+    fn resume_data(&self, known: &Known<'_>) -> Vec<u8> {
+        let files: Vec<u8> = known.stamps.known.iter().flat_map(write_stamp).collect();
+        let numbers = known.parted.iter().filter_map(|file| u32::try_from(*file).ok());
+        let (names, parted): (Vec<u8>, Vec<u8>) =
+            (names::write(known.names), numbers.flat_map(u32::to_be_bytes).collect());
+        let pieces = known.pieces.to_bytes();
         let info_hash = self.hashes.wire();
         let info_hash = info_hash.as_bytes();
         encode(|value| {
             value.dict(|fields| {
-                fields.bytes("files", files);
+                fields.bytes("files", &files);
                 fields.bytes("info-hash", info_hash);
-                fields.bytes("parted", parted);
+                fields.bytes("names", &names);
+                fields.bytes("parted", &parted);
                 fields.bytes("pieces", &pieces);
-                fields.bytes("sha1", checksum(&[files, info_hash, parted, &pieces]).as_bytes());
+                fields.bytes("sha1", checksum(&[&files, info_hash, &names, &parted, &pieces]).as_bytes());
             })
         })
+    }
+
+    /// Removes the resume data and the journal.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        (self.appending, self.is_there) = (None, false);
+        for kind in [RESUME, JOURNAL] {
+            match self.fs.remove(&[FOLDER, &self.name(kind)]) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn replace(&mut self, kind: &str, bytes: &[u8]) -> io::Result<()> {
@@ -332,7 +359,10 @@ mod tests {
         let mut stamps = Stamps::new(3);
         stamps.known[1] = Some(FileStamp { length: 7, modified: -5 });
         assert!(stamps.begin(2));
-        state.save(&durable, &since, &stamps, &BTreeSet::from([1])).unwrap();
+        let name = names::Name { path: vec!["x".to_owned()], was: Vec::new() };
+        let (parted, names) = (BTreeSet::from([1]), Names::from([(2, name)]));
+        let known = Known { pieces: &durable, since: &since, stamps: &stamps, parted: &parted, names: &names };
+        state.save(&known).unwrap();
         state.append(PieceIndex(4)).unwrap();
         state.mark(0).unwrap();
         state.part(2).unwrap();
@@ -340,7 +370,7 @@ mod tests {
         assert_eq!(saved.durable.iter().collect::<Vec<_>>(), [PieceIndex(1)]);
         assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(2), PieceIndex(4)]);
         assert_eq!((saved.stamps, saved.marked), (stamps.known, BTreeSet::from([0, 2])));
-        assert_eq!(saved.parted, BTreeSet::from([1, 2]));
+        assert_eq!((saved.parted, saved.names), (BTreeSet::from([1, 2]), names));
         let mut other = StateFiles::new(Arc::new(OsFs::new(root.path())), &InfoHashes::v1(sha1(b"t")), 200, 3);
         assert_eq!(other.load().unwrap().unwrap().durable.count(), 0);
     }
@@ -352,9 +382,11 @@ mod tests {
         for piece in [3, 64, 99] {
             durable.insert(PieceIndex(piece));
         }
-        let stamps: Vec<u8> =
-            [Some(FileStamp { length: 7, modified: -5 }), None, None].iter().flat_map(write_stamp).collect();
-        let whole = state.resume_data(&stamps, &durable, &[0, 0, 0, 2]);
+        let mut stamps = Stamps::new(3);
+        stamps.known[0] = Some(FileStamp { length: 7, modified: -5 });
+        let (since, parted, names) = (Bitfield::new(100), BTreeSet::from([2]), Names::new());
+        let known = Known { pieces: &durable, since: &since, stamps: &stamps, parted: &parted, names: &names };
+        let whole = state.resume_data(&known);
         let sound = state.parse(&whole).unwrap();
         assert_eq!((&sound.pieces, sound.stamps.len(), &sound.parted), (&durable, 3, &BTreeSet::from([2])));
         for at in 0..whole.len() {

@@ -433,3 +433,46 @@ fn s8_the_folder_of_another_process_is_locked() {
     drop(other);
     store.recover().unwrap();
 }
+
+#[test]
+fn a_renamed_file_keeps_its_name_and_nothing_takes_another_files_name() {
+    let root = tempfile::tempdir().unwrap();
+    let (info, store) = complete(root.path());
+    std::fs::write(root.path().join("mine"), b"1").unwrap();
+    let kind = |path: &[&str]| store.rename_file(0, path).unwrap_err().kind();
+    assert_eq!(kind(&["mine"]), StorageErrorKind::Occupied);
+    assert_eq!(kind(&["t", "B"]), StorageErrorKind::Occupied);
+    for path in [&["..", "x"][..], &["a/b"], &[], &[""], &[".unchoke", "x"]] {
+        assert_eq!(kind(path), StorageErrorKind::Escapes, "{path:?}");
+    }
+    store.rename_file(0, &["new", "deep", "a.txt"]).unwrap();
+    assert!(!root.path().join("t/a").exists());
+    drop(store);
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    assert_eq!(store.recover().unwrap().verified.len(), 6);
+    read(store.as_ref(), 0).unwrap();
+    assert_eq!(std::fs::read(root.path().join("new/deep/a.txt")).unwrap(), content(196_608)[..98_304]);
+    store.rename_file(0, &["t", "a"]).unwrap();
+    assert!(root.path().join("t/a").exists() && !root.path().join("new").exists(), "folders that are empty go");
+}
+
+#[test]
+fn a_torrent_is_deleted_with_its_state_and_nothing_else_is() {
+    let root = tempfile::tempdir().unwrap();
+    let (info, store) = complete(root.path());
+    std::fs::write(root.path().join("t/mine"), b"1").unwrap();
+    store.delete().unwrap();
+    let left = |folder: &str| -> Vec<String> {
+        let names = std::fs::read_dir(root.path().join(folder)).unwrap();
+        names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!((left("t"), left(".unchoke")), (vec!["mine".to_owned()], vec!["lock".to_owned()]));
+    store.delete().unwrap();
+    drop(store);
+    std::fs::remove_file(root.path().join("t/mine")).unwrap();
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    assert_eq!(store.recover().unwrap(), Recovered::default());
+    store.delete().unwrap();
+    assert_eq!(left(""), [".unchoke"], "folders that are empty go");
+    assert!(FileStorage::read_only(root.path()).open(&info).unwrap().delete().is_err());
+}

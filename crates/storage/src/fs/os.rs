@@ -38,6 +38,10 @@ impl Fs for OsFs {
         beneath::open(&self.root, path, OpenMode::Read)?.metadata().map(|metadata| stamp(&metadata))
     }
 
+    fn make_folder(&self, path: &[&str]) -> io::Result<()> {
+        beneath::make_folder(&self.root, path)
+    }
+
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
         beneath::rename(&self.root, from, to)
     }

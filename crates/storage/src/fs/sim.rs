@@ -165,6 +165,16 @@ impl Fs for SimFs {
         machine.disk.stamp(machine.disk.file(path)?)
     }
 
+    fn make_folder(&self, path: &[&str]) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.check()?;
+        let inside = [path, &["file"]].concat();
+        while let Some(missing) = machine.disk.missing_folder(&inside)? {
+            end(machine.begin()?, machine.disk.make_folder(missing))?;
+        }
+        Ok(())
+    }
+
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
         let mut machine = self.machine();
         machine.disk.file(from)?;

@@ -141,6 +141,16 @@ impl TorrentStorage for Cached {
         Ok(recovered)
     }
 
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        self.inner.rename_file(file, path)
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        self.forget_all();
+        *self.committed() = Bitfield::new(self.geometry.piece_count());
+        self.inner.delete()
+    }
+
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
         self.inner.skip_files(files)
     }

@@ -50,6 +50,10 @@ pub enum Operation {
     Sync,
     /// A piece is forgotten.
     Discard(PieceIndex),
+    /// A file is renamed.
+    RenameFile,
+    /// Everything is removed.
+    Delete,
 }
 
 impl<S> FaultyStorage<S> {
@@ -86,6 +90,16 @@ impl TorrentStorage for Faulty {
     fn recover(&self) -> Result<Recovered, StorageError> {
         ask(&self.judge, Operation::Recover)?;
         self.inner.recover()
+    }
+
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        ask(&self.judge, Operation::RenameFile)?;
+        self.inner.rename_file(file, path)
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        ask(&self.judge, Operation::Delete)?;
+        self.inner.delete()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -119,6 +119,16 @@ impl TorrentStorage for Gathering {
         Ok(recovered)
     }
 
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        self.inner.rename_file(file, path)
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        let committed = Bitfield::new(self.geometry.piece_count());
+        *self.waiting() = Waiting { pieces: BTreeMap::new(), bytes: 0, committed };
+        self.inner.delete()
+    }
+
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
         self.inner.skip_files(files)
     }

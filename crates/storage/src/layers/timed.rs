@@ -20,7 +20,7 @@ struct Meter {
     timings: Mutex<[Timing; KINDS]>,
 }
 
-const KINDS: usize = 7;
+const KINDS: usize = 9;
 
 /// The operations that are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +40,10 @@ pub enum OperationKind {
     Discard,
     /// Finding other places for files that are not wanted, or are again.
     SkipFiles,
+    /// Renaming a file.
+    RenameFile,
+    /// Removing everything.
+    Delete,
 }
 
 /// How long operations of one kind took.
@@ -134,6 +138,14 @@ impl Timed {
 impl TorrentStorage for Timed {
     fn recover(&self) -> Result<Recovered, StorageError> {
         self.time(OperationKind::Recover, 0, |inner| inner.recover())
+    }
+
+    fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), StorageError> {
+        self.time(OperationKind::RenameFile, 0, |inner| inner.rename_file(file, path))
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        self.time(OperationKind::Delete, 0, |inner| inner.delete())
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -28,6 +28,8 @@ pub(super) struct Disk {
     retry_at: Option<Instant>,
     wait: Duration,
     sync_due: Option<Instant>,
+    /// Bytes committed since the last sync began.
+    unsynced: u64,
     syncing: bool,
     /// The store is being told which files are not wanted.
     placing: bool,
@@ -50,6 +52,7 @@ impl Disk {
             retry_at: None,
             wait: Duration::ZERO,
             sync_due: None,
+            unsynced: 0,
             syncing: false,
             placing: false,
             recovering: false,
@@ -138,10 +141,17 @@ impl Disk {
         !self.is_checking() && !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Something was committed that is not durable yet.
-    pub(super) fn committed(&mut self, now: Instant, within: Duration) {
+    /// So many bytes were committed that are not durable yet.
+    pub(super) fn committed(&mut self, now: Instant, shared: &Shared, bytes: u64, within: Duration) {
+        self.unsynced = self.unsynced.saturating_add(bytes);
+        let within = if self.owes(shared.config.sync_bytes) { Duration::ZERO } else { within };
         let due = now.checked_add(within).unwrap_or(now);
         self.sync_due = Some(self.sync_due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Whether so many bytes are committed and not durable.
+    pub(super) fn owes(&self, bytes: u64) -> bool {
+        self.unsynced >= bytes
     }
 
     /// The store could not do a job.
@@ -192,7 +202,7 @@ impl Disk {
             self.retry(shared);
         }
         if !self.syncing && self.error.is_none() && self.sync_due.is_some_and(|due| due <= now) {
-            self.sync_due = None;
+            (self.sync_due, self.unsynced) = (None, 0);
             self.syncing = true;
             shared.disk(self.torrent, DiskWork::Sync);
         }

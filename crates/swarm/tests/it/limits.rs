@@ -148,3 +148,20 @@ fn strangers_cannot_keep_a_torrent_from_those_that_it_knows() {
     let actions = std::iter::from_fn(|| session.poll_action());
     assert_eq!(actions.filter(|action| matches!(action, Action::Connect { .. })).count(), 2);
 }
+
+#[test]
+fn what_is_committed_is_made_durable_by_bytes_as_well_as_by_time() {
+    let made = make(4 << 20, 65_536);
+    let mut rig = Rig::new(80);
+    let mut often = SessionConfig::default();
+    often.sync_interval = Duration::from_secs(3600);
+    often.sync_bytes = 1 << 20;
+    let seed = rig.seed(&made, SessionConfig::default());
+    rig.nodes[seed].uplink = Some(500_000);
+    let leech = rig.leech(&made, often);
+    rig.introduce(leech, &[seed]);
+    let synced = |event: &Event| matches!(event, Event::Synced { .. });
+    assert!(rig.run(Duration::from_secs(60), |rig| rig.count(leech, synced) == 3), "{:?}", rig.stats(leech));
+    let verified = rig.stats(leech).verified;
+    assert!((48..64).contains(&verified), "{verified}");
+}

@@ -335,3 +335,31 @@ async fn a_file_that_is_cut_under_a_seed_pauses_it_until_a_recheck_takes_it_as_i
     }
     same(from.path(), other.path());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torrent_is_renamed_while_it_is_seeded_and_deleted_with_its_files() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let metainfo = content(from.path());
+    let source = seed(from.path(), &metainfo).await;
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(to.path())).peers(source.local_addr());
+    let torrent = client.add(add).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    let layout = metainfo.info().layout();
+    let number = layout.files().iter().find(|entry| entry.path().ends_with("a.bin")).unwrap().number() as u32;
+    torrent.rename_file(number, &["elsewhere", "first.bin"]).await.unwrap();
+    assert!(torrent.rename_file(number, &["..", "out"]).await.is_err());
+
+    let other = tempfile::tempdir().unwrap();
+    let leech = Client::builder().build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(other.path())).peers(client.local_addr());
+    within(leech.add(add).await.unwrap().completed()).await.unwrap();
+    leech.shutdown().await.unwrap();
+    same(from.path(), other.path());
+    client.delete(&torrent).await.unwrap();
+    let left: Vec<_> = std::fs::read_dir(to.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".unchoke"]);
+    assert!(torrent.stats().is_none());
+    client.shutdown().await.unwrap();
+    source.shutdown().await.unwrap();
+}

@@ -18,6 +18,12 @@ pub(crate) fn open(root: &Path, path: &[&str], mode: OpenMode) -> io::Result<Fil
     system::open(root, path, mode)
 }
 
+/// Makes a folder and those on the way to it.
+pub(super) fn make_folder(root: &Path, path: &[&str]) -> io::Result<()> {
+    std::fs::create_dir_all(root)?;
+    system::make_folder(root, path)
+}
+
 /// Gives a file another name, and makes the folders on the way to it.
 pub(super) fn rename(root: &Path, from: &[&str], to: &[&str]) -> io::Result<()> {
     system::rename(root, from, to)
@@ -70,6 +76,10 @@ mod kernel {
         };
         let file = fs::openat(&folder, name, flags, Permissions::from_raw_mode(0o666)).map_err(refused)?;
         regular(file.into())
+    }
+
+    pub(super) fn make_folder(root: &Path, path: &[&str]) -> io::Result<()> {
+        enter(root, path, true).map(drop)
     }
 
     pub(super) fn rename(root: &Path, from: &[&str], to: &[&str]) -> io::Result<()> {
@@ -156,6 +166,11 @@ mod portable {
         let mut options = OpenOptions::new();
         options.read(true).write(writes).create(writes).truncate(mode == OpenMode::Replace);
         regular(options.open(place)?)
+    }
+
+    pub(super) fn make_folder(root: &Path, path: &[&str]) -> io::Result<()> {
+        // As if there were a file in it.
+        walk(root, &[path, &["file"]].concat(), true).map(drop)
     }
 
     pub(super) fn rename(root: &Path, from: &[&str], to: &[&str]) -> io::Result<()> {
