@@ -269,7 +269,8 @@ impl Payee {
     }
 
     /// Would close at what is held. When the payer has signed, too, the channel ends at once. The payer signs one total at a time, and none that
-    /// counts longer than its [`PayerConfig::close_within`](super::PayerConfig::close_within).
+    /// counts longer than its [`PayerConfig::close_within`](super::PayerConfig::close_within): as long as a total counts, it is proposed again as
+    /// it was, whatever `not_after` is.
     ///
     /// # Errors
     /// If there is no such channel, it is not open, or the log cannot be written.
@@ -278,18 +279,14 @@ impl Payee {
         // What the total counts has to be there after a crash, or the payer is told of less than it is asked for.
         self.flush_unflushed();
         let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let total = match channel.phase {
-            PayeePhase::Open => channel.held(),
-            PayeePhase::CoopClosing { total, .. } => total,
+        let (statement, after) = match channel.phase {
+            PayeePhase::Open => {
+                let statement = CloseStatement::new(id, channel.held(), not_after);
+                (statement, self.write(Record::Agreed(statement))?)
+            }
+            PayeePhase::CoopClosing { total, not_after } => (CloseStatement::new(id, total, not_after), self.last),
             _ => return Err(Fault::Phase("closing")),
         };
-        // A total that was signed before counts as long as it did.
-        let not_after = match channel.phase {
-            PayeePhase::CoopClosing { not_after: before, .. } => not_after.max(before),
-            _ => not_after,
-        };
-        let statement = CloseStatement::new(id, total, not_after);
-        let after = self.write(Record::Agreed(statement))?;
         let request = self.request(Asked::Close(id, statement));
         self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())

@@ -386,6 +386,33 @@ fn a_total_that_nobody_has_handed_in_lapses_and_payments_go_on() {
 }
 
 #[test]
+fn a_payee_that_asks_again_for_a_later_end_means_the_total_that_counts() {
+    let mut pair = Pair::new();
+    let id = pair.open(1000);
+    pair.payer.arm(id, LANE, units(5), units(3)).unwrap();
+    pair.run();
+    let height = pair.world.ledger.head().number;
+    pair.payee.propose_close(id, height.saturating_add(9)).unwrap();
+    while let Some(output) = pair.payee.poll_output() {
+        pair.carry_out(1, output);
+    }
+    let close = pair.to_payer.pop_back().unwrap();
+    pair.payer.handle_message(SESSION, close, &Schemes::default()).unwrap();
+    // The payer's log has the total when it dies, and nobody has its signature.
+    while let Some(output) = pair.payer.poll_output() {
+        if matches!(output, Output::Persist { .. }) {
+            pair.carry_out(0, output);
+        }
+    }
+    pair.logs[0].sync().unwrap();
+    pair.restart_payer(id);
+    pair.payee.propose_close(id, height.saturating_add(20)).unwrap();
+    pair.run();
+    pair.seal(1);
+    assert_eq!((pair.held(1), &pair.faults[..]), (1_000_005, &[][..]));
+}
+
+#[test]
 fn a_payer_that_does_not_know_what_it_has_revealed_agrees_to_no_total() {
     let mut pair = Pair::new();
     let id = pair.open(100_000);
