@@ -4,6 +4,7 @@
 //! the log every [`PayeeConfig::flush_ticks`], so that a crash takes back no more than the payee has allowed.
 
 mod lane;
+mod names;
 mod peer;
 mod record;
 mod short;
@@ -24,6 +25,7 @@ use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher};
 use lane::PayeeLane;
+use names::Names;
 use record::Record;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -64,7 +66,7 @@ pub struct Payee {
     schemes: Arc<Schemes>,
     rng: Rng,
     channels: Table,
-    aliases: HashMap<(Session, u16), (Place, Lane)>,
+    names: Names,
     /// Vouchers that were not checked yet.
     unchecked: Vec<(Session, u16, SignedVoucher)>,
     /// Channels that have ticks which are not in the log.
@@ -98,7 +100,7 @@ impl Payee {
             schemes,
             rng,
             channels: Table::default(),
-            aliases: HashMap::new(),
+            names: Names::default(),
             unchecked: Vec::new(),
             unflushed: Vec::new(),
             flush_at: None,
@@ -294,14 +296,10 @@ impl Payee {
 
     /// A session has ended. The channels that were paid through in it are free for others.
     pub fn disconnect(&mut self, session: Session) {
-        let channels = &mut self.channels;
-        self.aliases.retain(|(known, alias), (place, lane)| {
-            let is_other = *known != session;
-            if let Some(channel) = channels.at_mut(*place).filter(|_| !is_other) {
-                channel.handle_ended(*lane, (session, *alias));
-            }
-            is_other
-        });
+        for place in self.names.end(session) {
+            let channel = self.channels.at_mut(place).filter(|it| it.session == session);
+            channel.into_iter().for_each(|it| it.is_paid = false);
+        }
         self.unchecked.retain(|(known, ..)| *known != session);
     }
 
@@ -428,22 +426,20 @@ impl Payee {
         if state.unflushed() == 0 {
             return;
         }
-        let (id, name) = (state.voucher.channel, channel.name(state));
-        let record = Record::Tick(id, lane, state.voucher.seq, state.last_tick());
+        let session = channel.session;
+        let record = Record::Tick(state.voucher.channel, lane, state.voucher.seq, state.last_tick());
         if self.write(record).is_ok()
-            && let Some((session, alias)) = name
+            && let Some(alias) = self.names.name(session, place, lane)
         {
-            // The lane is there: it was just written.
-            let _ = self.receipt(session, alias, id, lane);
+            self.receipt(session, alias, place, lane);
         }
     }
 
-    fn receipt(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
-        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let state = channel.lane(lane).ok_or(Fault::UnknownLane(lane))?;
+    /// Tells the payer what is in the log of a lane.
+    fn receipt(&mut self, session: Session, alias: u16, place: Place, lane: Lane) {
+        let Some(state) = self.channels.at(place).and_then(|it| it.lane(lane)) else { return };
         let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
         self.send(session, self.last, Message::Receipt { alias, seq, index, served });
-        Ok(())
     }
 
     const fn check_log(&self) -> Result<(), Fault> {
@@ -510,7 +506,7 @@ impl Payee {
             }
             Record::Settled(id) => {
                 if let Some(place) = self.channels.remove(&id) {
-                    self.aliases.retain(|_, (of, _)| *of != place);
+                    self.names.remove(place);
                     self.unflushed.retain(|of| *of != place);
                 }
             }

@@ -11,7 +11,7 @@ use super::adjudicator::{Channel, Phase};
 use super::fault::Fault;
 use super::gate::Gated;
 use super::log::Log;
-use super::message::Message;
+use super::message::{MAX_LANES, Message};
 use super::output::{Event, Output, Request, Session, ToSign};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
 use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
@@ -232,16 +232,15 @@ impl Payer {
     /// Gives a lane a new voucher: for what was paid so far and `now` besides, with as many ticks of `tick_value` as the configuration has.
     ///
     /// # Errors
-    /// If the channel is not open, holds less, the log cannot be written, or nothing was paid through so many vouchers that the payee takes no
-    /// further one.
+    /// If the channel is not open, holds less, the log cannot be written, the session has [`MAX_LANES`] lanes, or nothing was paid through so many
+    /// vouchers that the payee takes no further one.
     pub fn arm(&mut self, id: ChannelId, lane: Lane, now: Units, tick_value: Units) -> Result<(), Fault> {
         self.check_log()?;
         let config = self.config;
+        let session = self.open_channel(id)?.session.ok_or(Fault::Disconnected)?;
+        let lanes: usize = self.of_session(session).map(|it| it.lanes.len()).sum();
         let channel = self.open_channel(id)?;
-        if channel.session.is_none() {
-            return Err(Fault::Disconnected);
-        }
-        if channel.lanes.len() >= super::message::MAX_LANES && !channel.lanes.contains_key(&lane) {
+        if lanes >= MAX_LANES && !channel.lanes.contains_key(&lane) {
             return Err(Fault::Lanes);
         }
         let known = channel.lanes.get(&lane);
@@ -390,15 +389,17 @@ impl Payer {
     pub fn handle_signed(&mut self, request: Request, signature: Vec<u8>) -> Result<(), Fault> {
         match self.requests.remove(&request).ok_or(Fault::Transaction)? {
             Asked::Voucher(id, lane, seq) => {
+                let Some(session) = self.channels.get(&id).and_then(|it| it.session) else { return Ok(()) };
+                let named = self.of_session(session).flat_map(|it| it.lanes.values()).filter(|it| it.alias.is_some());
+                let has_room = named.count() < MAX_LANES;
                 let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
-                let Some(session) = channel.session else { return Ok(()) };
                 let Some(state) = channel.lanes.get_mut(&lane).filter(|it| it.voucher.seq == seq) else {
                     return Ok(());
                 };
                 let next = self.aliases.entry(session).or_insert(0);
                 let alias = match state.alias {
                     Some(alias) => alias,
-                    None if *next < ALIASES => {
+                    None if *next < ALIASES && has_room => {
                         *next = next.saturating_add(1);
                         next.saturating_sub(1)
                     }
@@ -524,6 +525,10 @@ impl Payer {
             (_, true) => Err(Fault::Frozen),
             _ => Ok(()),
         }
+    }
+
+    fn of_session(&self, session: Session) -> impl Iterator<Item = &PayerChannel> {
+        self.channels.values().filter(move |it| it.session == Some(session))
     }
 
     fn ask_to_sign(&mut self, after: UpdateId, voucher: Voucher) {

@@ -100,6 +100,21 @@ fn a_payer_asks_for_no_voucher_that_its_payee_would_strike() {
     assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(1), &[][..]));
 }
 
+#[test]
+fn a_payer_arms_no_more_lanes_in_a_session_than_its_payee_gives_names_to() {
+    let mut pair = Pair::new();
+    let ids = [pair.open(1000), pair.open(2000)];
+    for (lane, id) in (0..64).zip(ids.into_iter().cycle()) {
+        pair.payer.arm(id, Lane::new(lane), units(1), units(0)).unwrap();
+        pair.run();
+    }
+    for id in ids {
+        assert_eq!(pair.payer.arm(id, Lane::new(99), units(1), units(0)), Err(Fault::Lanes));
+        assert_eq!(pair.payee.held(&id), units(32));
+    }
+    assert_eq!(pair.faults, []);
+}
+
 /// What the payee tells a session, and what it tells its owner.
 fn told(pair: &mut Pair, other: Session) -> (usize, Vec<Event>) {
     let (mut sent, mut events) = (0, Vec::new());

@@ -8,11 +8,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 use unchoke_core::Seed;
-use unchoke_token::channel::{Channel, ChannelParams, Message, Payee, PayeeConfig, Session};
+use unchoke_token::channel::{Channel, ChannelParams, Durable, Fault, Message, Output, Payee, PayeeConfig, Session};
 use unchoke_token::contract::ChannelOpen;
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Height, Lane, LedgerId, SchemeId, Schemes, Seq, Signable, Signer as _};
+use unchoke_token::{ChannelId, Height, Lane, LedgerId, SchemeId, Schemes, Seq, Signable, Signer as _, UpdateId};
 
 /// Counts for each thread by itself, because tests run side by side.
 struct Counting;
@@ -76,6 +76,21 @@ fn pay(payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item
     id
 }
 
+/// A channel through which something was paid in a session that has ended, and its voucher.
+fn shown(payee: &mut Payee, number: u16, now: Instant) -> (ChannelId, SignedVoucher) {
+    let id = pay(payee, number, now, std::iter::once(0));
+    payee.disconnect(Session::new(number.into()));
+    let ask = Message::Reestablish { channel: id, lanes: Vec::new() };
+    payee.handle_message(now, Session::new(7), ask).unwrap();
+    let held = std::iter::from_fn(|| payee.poll_output()).find_map(|output| match output {
+        Output::Send { message, .. } => message.open(Durable::up_to(UpdateId::new(u64::MAX))).ok(),
+        _ => None,
+    });
+    while payee.poll_output().is_some() {}
+    let Some(Message::Held { voucher, .. }) = held else { panic!("{held:?}") };
+    (id, voucher)
+}
+
 fn new_payee() -> Payee {
     Payee::new(PayeeConfig::default(), signer(2).address(), Arc::new(Schemes::default()), Seed::new([2; 32]).rng())
 }
@@ -108,4 +123,47 @@ fn a_payer_that_names_a_lane_again_and_again_takes_no_more_memory() {
     let before = LIVE.get();
     assert_eq!(pay(&mut payee, 1, now, 10..10_000), id);
     assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+}
+
+#[test]
+fn sessions_that_show_one_voucher_in_turns_take_no_more_memory() {
+    let (now, mut payee) = (Instant::now(), new_payee());
+    let (id, voucher) = shown(&mut payee, 1, now);
+    let mut show = |alias| {
+        for session in [8, 9].map(Session::new) {
+            let message = Message::Voucher { alias, voucher: voucher.clone() };
+            payee.handle_message(now, session, message).unwrap();
+            assert_eq!(std::iter::from_fn(|| payee.poll_output()).count(), 1, "a receipt");
+        }
+        payee.poll_fault()
+    };
+    assert!((0..10).all(|alias| show(alias).is_none()));
+    let before = LIVE.get();
+    assert!((10..10_000).all(|alias| show(alias).is_none()));
+    assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+    assert_eq!(payee.held(&id), units(14));
+}
+
+#[test]
+fn a_session_names_64_lanes_at_a_time_and_no_more() {
+    let (now, mut payee) = (Instant::now(), new_payee());
+    let session = Session::new(100_000);
+    let mut show = |number| {
+        let (_, voucher) = shown(&mut payee, number, now);
+        payee.handle_message(now, session, Message::Voucher { alias: number, voucher }).unwrap();
+        let told = std::iter::from_fn(|| payee.poll_output()).count();
+        (told, payee.poll_fault().map(|(_, fault)| fault))
+    };
+    for number in 0..64 {
+        assert_eq!(show(number), (1, None));
+    }
+    for number in 64..100 {
+        assert_eq!(show(number), (0, Some(Fault::Lanes)));
+    }
+    // One that has a name may get another one.
+    assert_eq!(show(5), (1, None));
+    payee.disconnect(session);
+    let (_, voucher) = shown(&mut payee, 99, now);
+    payee.handle_message(now, session, Message::Voucher { alias: 0, voucher }).unwrap();
+    assert_eq!((payee.poll_output().is_some(), payee.poll_fault()), (true, None));
 }
