@@ -13,10 +13,10 @@ mod table;
 use super::adjudicator::{Channel, Phase, VoucherKey};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::journal::{Journal, RecordError};
 use super::log::Log;
 use super::message::Message;
 use super::output::{Event, Output, Request, Session, ToSign};
-use super::payer::RecordError;
 use crate::address::Address;
 use crate::contract::{ChannelClaim, LaneClaim};
 use crate::ids::{ChannelId, Height, Lane, UpdateId};
@@ -27,7 +27,7 @@ use crate::voucher::{CloseStatement, SignedVoucher};
 use lane::PayeeLane;
 use names::Names;
 use record::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,14 +74,8 @@ pub struct Payee {
     /// When these have to go into the log.
     flush_at: Option<Instant>,
     height: Height,
-    last: UpdateId,
-    requests: HashMap<Request, Asked>,
-    next_request: u64,
-    outputs: VecDeque<Output>,
     faults: VecDeque<(Session, Fault)>,
-    is_frozen: bool,
-    /// The log is damaged: nothing is taken, and nothing is written.
-    is_corrupt: bool,
+    journal: Journal<Asked>,
 }
 
 #[derive(Clone, Copy)]
@@ -105,13 +99,8 @@ impl Payee {
             unflushed: Vec::new(),
             flush_at: None,
             height: Height::new(0),
-            last: UpdateId::new(0),
-            requests: HashMap::new(),
-            next_request: 0,
-            outputs: VecDeque::new(),
             faults: VecDeque::new(),
-            is_frozen: false,
-            is_corrupt: false,
+            journal: Journal::default(),
         }
     }
 
@@ -127,12 +116,7 @@ impl Payee {
         log: &Log,
     ) -> Result<Self, RecordError> {
         let mut payee = Self::new(config, address, schemes, rng);
-        payee.is_corrupt = log.damage.is_some();
-        for bytes in log.snapshot.iter().chain(log.records.iter().map(|(_, record)| record)) {
-            let outcome = Record::decode(bytes).and_then(|record| payee.replay(record));
-            outcome.or_else(|error| if payee.is_corrupt { Ok(()) } else { Err(error) })?;
-        }
-        payee.last = log.last();
+        payee.journal = Journal::restore(log, |_, bytes| payee.replay(Record::decode(bytes)?))?;
         Ok(payee)
     }
 
@@ -183,7 +167,7 @@ impl Payee {
             {
                 let claimed = claimed.unwrap_or(channel.claimed);
                 self.write(Record::Settled(id))?;
-                self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+                self.journal.tell(Event::Settled { channel: id, claimed });
             }
             return Ok(());
         };
@@ -192,7 +176,7 @@ impl Payee {
         }
         let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
         if !self.channels.contains(&id) {
-            self.check_log()?;
+            self.journal.check()?;
             let (key, payer, opened_at) = (key[..].into(), view.payer(), view.opened_at());
             self.write(Record::Channel { id, scheme: *scheme, key, payer, opened_at })?;
         }
@@ -206,7 +190,7 @@ impl Payee {
             Phase::Closing { deadline, .. } => {
                 let before = std::mem::replace(&mut channel.phase, PayeePhase::Closing { deadline });
                 if before != channel.phase {
-                    self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                    self.journal.tell(Event::Closing { channel: id, deadline });
                 }
                 self.claim(id);
             }
@@ -218,7 +202,7 @@ impl Payee {
                 match channel.phase {
                     PayeePhase::Unknown => {
                         channel.phase = PayeePhase::Open;
-                        self.outputs.push_back(Output::Event(Event::Opened(id)));
+                        self.journal.tell(Event::Opened(id));
                     }
                     // The total was not handed in while it counted.
                     PayeePhase::CoopClosing { not_after, .. } if now > not_after => channel.phase = PayeePhase::Open,
@@ -249,9 +233,9 @@ impl Payee {
         }
         let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
         let contract = ChannelClaim { owner_address, channel, claims };
-        let request = self.request(Asked::Claim(id));
+        let request = self.journal.request(Asked::Claim(id));
         self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = true);
-        self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
+        self.journal.push(Output::Build { request, contract: Box::new(contract.into()) });
     }
 
     /// The best of each lane of a channel, for a claim; nothing if the ledger has seen as much, or takes nothing any more.
@@ -277,7 +261,7 @@ impl Payee {
     /// # Errors
     /// If there is no such channel, it is not open, or the log cannot be written.
     pub fn propose_close(&mut self, id: ChannelId, not_after: Height) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         // What the total counts has to be there after a crash, or the payer is told of less than it is asked for.
         self.flush_unflushed();
         let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
@@ -286,11 +270,13 @@ impl Payee {
                 let statement = CloseStatement::new(id, channel.held(), not_after);
                 (statement, self.write(Record::Agreed(statement))?)
             }
-            PayeePhase::CoopClosing { total, not_after } => (CloseStatement::new(id, total, not_after), self.last),
+            PayeePhase::CoopClosing { total, not_after } => {
+                (CloseStatement::new(id, total, not_after), self.journal.last())
+            }
             _ => return Err(Fault::Phase("closing")),
         };
-        let request = self.request(Asked::Close(id, statement));
-        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
+        let request = self.journal.request(Asked::Close(id, statement));
+        self.journal.push(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
     }
 
@@ -305,7 +291,7 @@ impl Payee {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.flush_at.is_some_and(|at| at <= now) && !self.is_frozen {
+        if self.flush_at.is_some_and(|at| at <= now) && !self.journal.is_frozen {
             self.flush_unflushed();
         }
     }
@@ -321,17 +307,17 @@ impl Payee {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_signed(&mut self, request: Request, session: Session, signature: Vec<u8>) -> Result<(), Fault> {
-        let Some(Asked::Close(channel, statement)) = self.requests.remove(&request) else {
+        let Some(Asked::Close(channel, statement)) = self.journal.asked.remove(&request) else {
             return Err(Fault::Transaction);
         };
         let (total, not_after) = (statement.total, statement.not_after);
-        self.send(session, self.last, Message::Close { channel, total, not_after, signature });
+        self.journal.send(session, self.journal.last(), Message::Close { channel, total, not_after, signature });
         Ok(())
     }
 
     /// The signer or the wallet has refused.
     pub fn handle_refused(&mut self, request: Request) {
-        if let Some(Asked::Claim(id)) = self.requests.remove(&request) {
+        if let Some(Asked::Claim(id)) = self.journal.asked.remove(&request) {
             self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
         }
     }
@@ -341,29 +327,29 @@ impl Payee {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
-        let Some(Asked::Claim(id)) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
+        let Some(Asked::Claim(id)) = self.journal.asked.remove(&request) else { return Err(Fault::Transaction) };
         self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
-        self.outputs.push_back(Output::Submit(Gated::new(self.last, Box::new(transaction))));
+        self.journal.push(Output::Submit(Gated::new(self.journal.last(), Box::new(transaction))));
         Ok(())
     }
 
     /// The log cannot be written. Nothing counts until it can.
     pub fn handle_store_failure(&mut self) {
-        self.is_frozen = true;
+        self.journal.is_frozen = true;
     }
 
     /// The log has what it was given.
     pub fn handle_store_recovery(&mut self) {
-        self.is_frozen = false;
+        self.journal.is_frozen = false;
     }
 
     /// The next thing to do. To be asked again after every other call.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() && !self.is_frozen {
+        if self.journal.is_silent() && !self.journal.is_frozen {
             self.check_vouchers();
         }
-        self.outputs.pop_front()
+        self.journal.poll()
     }
 
     /// What was wrong with a voucher, and whose it was.
@@ -439,41 +425,14 @@ impl Payee {
     fn receipt(&mut self, session: Session, alias: u16, place: Place, lane: Lane) {
         let Some(state) = self.channels.at(place).and_then(|it| it.lane(lane)) else { return };
         let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
-        self.send(session, self.last, Message::Receipt { alias, seq, index, served });
-    }
-
-    const fn check_log(&self) -> Result<(), Fault> {
-        match (self.is_corrupt, self.is_frozen) {
-            (true, _) => Err(Fault::Corrupt),
-            (_, true) => Err(Fault::Frozen),
-            _ => Ok(()),
-        }
-    }
-
-    fn request(&mut self, asked: Asked) -> Request {
-        let request = Request::new(self.next_request);
-        self.next_request = self.next_request.wrapping_add(1);
-        self.requests.insert(request, asked);
-        request
-    }
-
-    fn send(&mut self, session: Session, after: UpdateId, message: Message) {
-        self.outputs.push_back(Output::Send { session, message: Gated::new(after, message) });
+        self.journal.send(session, self.journal.last(), Message::Receipt { alias, seq, index, served });
     }
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
     fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
-        let bytes = record.encode();
-        if self.is_corrupt {
-            // What is left of the log is for people to look at.
-            self.replay(record).map_err(|_| Fault::Corrupt)?;
-            return Ok(self.last);
-        }
-        let id = self.last.next().ok_or(Fault::Amount)?;
+        let entry = self.journal.begin(record.encode())?;
         self.replay(record).map_err(|_| Fault::Corrupt)?;
-        self.last = id;
-        self.outputs.push_back(Output::Persist { id, record: bytes });
-        Ok(id)
+        Ok(self.journal.write(entry))
     }
 
     fn replay(&mut self, record: Record) -> Result<(), RecordError> {
@@ -532,7 +491,7 @@ impl fmt::Debug for Payee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Payee")
             .field("channels", &self.channels.len())
-            .field("last", &self.last)
+            .field("last", &self.journal.last())
             .finish_non_exhaustive()
     }
 }

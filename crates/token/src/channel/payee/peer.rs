@@ -4,7 +4,7 @@ use super::record::Record;
 use super::{Payee, PayeePhase};
 use crate::channel::fault::Fault;
 use crate::channel::message::Message;
-use crate::channel::output::{Event, Output, Session};
+use crate::channel::output::{Event, Session};
 use crate::ids::{ChannelId, Height, Lane, SchemeId, Seq};
 use crate::scheme::Check;
 use crate::tick::Tick;
@@ -19,7 +19,7 @@ impl Payee {
     /// # Errors
     /// [`Fault::disposition`] tells what to do.
     pub fn handle_message(&mut self, now: Instant, session: Session, message: Message) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         match message {
             Message::Voucher { alias, voucher } => {
                 self.unchecked.push((session, alias, voucher));
@@ -114,7 +114,7 @@ impl Payee {
         self.names.check(session, alias, place, lane)?;
         if is_new {
             self.write(Record::Voucher(signed))?;
-            self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total: voucher.base }));
+            self.journal.tell(Event::Credit { channel: id, lane, total: voucher.base });
         }
         self.names.insert(session, alias, place, lane);
         if let Some(channel) = self.channels.at_mut(place) {
@@ -150,7 +150,7 @@ impl Payee {
         let (total, unflushed) = (state.value(), state.unflushed());
         state.is_noted |= unflushed < config.flush_ticks;
         (channel.session, channel.is_paid) = (session, true);
-        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
+        self.journal.tell(Event::Credit { channel: id, lane, total });
         if unflushed >= config.flush_ticks {
             self.flush(place, lane);
             return Ok(());
@@ -178,15 +178,15 @@ impl Payee {
             messages.push(Message::Held { voucher, tick });
         }
         messages.push(Message::Reestablish { channel: id, lanes });
-        let after = self.last;
-        messages.into_iter().for_each(|message| self.send(session, after, message));
+        let after = self.journal.last();
+        messages.into_iter().for_each(|message| self.journal.send(session, after, message));
         Ok(())
     }
 
     /// Tells the owner that two sessions speak of one channel.
     fn contested(&mut self, by: Session, channel: ChannelId, fault: Fault) -> Fault {
         if let Some(holder) = self.channels.get(&channel).map(|it| it.session) {
-            self.outputs.push_back(Output::Event(Event::Contested { channel, holder, by }));
+            self.journal.tell(Event::Contested { channel, holder, by });
         }
         fault
     }

@@ -1,7 +1,7 @@
 //! What a watcher's log says.
 
 use super::Client;
-use crate::channel::payer::RecordError;
+use crate::channel::journal::RecordError;
 use crate::contract::LaneClaim;
 use crate::ids::{ChannelId, Height, Lane};
 use crate::proto::{DecodeError, Reader, Writer};
