@@ -19,10 +19,7 @@ fn close(pair: &mut Pair, id: ChannelId, total: u64, not_after: u64) -> Result<(
 
 #[test]
 fn a_payer_agrees_to_no_total_that_stops_its_payments_for_longer_than_it_allows() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     let height = pair.world.ledger.head().number.get();
     for not_after in [u64::MAX, height + 28_801] {
         assert_eq!(close(&mut pair, id, 0, not_after), Err(Fault::EndsTooLate(Height::new(not_after))));
@@ -34,10 +31,7 @@ fn a_payer_agrees_to_no_total_that_stops_its_payments_for_longer_than_it_allows(
 
 #[test]
 fn a_payer_writes_and_signs_one_total_at_a_time() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     pair.deaf_ledger = true;
     let height = pair.world.ledger.head().number.get();
     let before = pair.logs[0].last().get();
@@ -130,12 +124,7 @@ fn told(pair: &mut Pair, other: Session) -> (usize, Vec<Event>) {
 
 #[test]
 fn a_channel_stays_with_the_session_that_pays_until_that_ends() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 1).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 1);
     let other = Session::new(2);
     let ask = Message::Reestablish { channel: id, lanes: Vec::new() };
     assert_eq!(pair.payee.handle_message(pair.now, other, ask.clone()), Err(Fault::Busy));
@@ -152,10 +141,7 @@ fn a_channel_stays_with_the_session_that_pays_until_that_ends() {
 
 #[test]
 fn a_session_that_only_shows_what_was_paid_before_keeps_nobody_from_paying() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     pair.payee.disconnect(SESSION);
     pair.payer.connect(id, SESSION).unwrap();
     pair.run();
@@ -206,12 +192,7 @@ fn a_payer_hashes_nothing_for_a_voucher_that_it_has_not_signed_or_that_is_too_lo
 
 #[test]
 fn a_payer_takes_a_tick_of_its_own_chain_only_and_a_good_signature_only() {
-    let mut pair = Pair::new();
-    let id = pair.open(10_000);
-    pair.payer.arm(id, LANE, units(0), units(1)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 5).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(10_000, 0, 1, 5);
     // In a session that begins anew the payee tells what it holds.
     pair.payee.disconnect(SESSION);
     pair.payer.connect(id, SESSION).unwrap();

@@ -14,7 +14,7 @@ use unchoke_token::contract::{
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{Claim, SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Height, Lane, SchemeId, Schemes, Seq, Signable, Signer as _, Units};
+use unchoke_token::{ChannelId, Height, Lane, Schemes, Seq, Signable, Signer as _, Units};
 
 const CLIENT: Client = Client::new(7);
 
@@ -199,18 +199,7 @@ fn a_forged_claim_and_one_of_an_unknown_channel_are_refused_and_change_nothing()
 fn channels_and_lanes_are_limited_in_all_and_for_each_client() {
     let mut watch = Watch::new();
     let open = |watch: &mut Watch, salt| {
-        let open = ChannelOpen {
-            owner_address: watch.pair.world.bytes(0),
-            payee_address: watch.pair.world.bytes(1),
-            asset_name: b"_".to_vec(),
-            deposit: 100,
-            voucher_scheme: SchemeId::ED25519.get().into(),
-            voucher_key: watch.pair.world.accounts[0].public_key(),
-            salt: vec![salt; 16],
-            ledger: watch.pair.world.ledger.id().as_bytes().to_vec(),
-            dispute: 5,
-            ..ChannelOpen::default()
-        };
+        let open = ChannelOpen { salt: vec![salt; 16], ..watch.pair.world.channel(100) };
         watch.pair.world.apply(0, open).unwrap().channel.unwrap()
     };
     let ids: Vec<_> = (1..=4).map(|salt| open(&mut watch, salt)).collect();
@@ -282,18 +271,7 @@ fn a_watcher_claims_before_a_voucher_ends_and_before_a_reservation_is_gone() {
     let (owner, payee, asset) = (owner_address.clone(), payee_address.clone(), asset_name.clone());
     let allocate = VaultAllocate { owner_address: owner, payee_address: payee, asset_name: asset, amount };
     watch.pair.world.apply(0, allocate).unwrap();
-    let open = ChannelOpen {
-        owner_address: owner_address.clone(),
-        payee_address: payee_address.clone(),
-        asset_name: asset_name.clone(),
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: watch.pair.world.accounts[0].public_key(),
-        salt: vec![9; 16],
-        ledger: watch.pair.world.ledger.id().as_bytes().to_vec(),
-        opened_at: watch.height().get() as i64,
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let open = watch.pair.world.channel(0);
     let id = watch.pair.world.apply(0, open).unwrap().channel.unwrap();
     assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 40, 0, 0)]), Ok(units(40)));
     let see = |watch: &mut Watch| {
