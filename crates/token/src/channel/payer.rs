@@ -16,6 +16,7 @@ use super::message::{MAX_LANES, Message};
 use super::output::{Event, Output, Request, Session, ToSign};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
 use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
+use crate::tick::STEP;
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher, Voucher};
@@ -37,6 +38,10 @@ pub struct PayerConfig {
     ///
     /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
     pub open_window: u64,
+    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger, which forgets what it has paid for further ones.
+    ///
+    /// [`ChannelParams::max_lanes`]: super::ChannelParams::max_lanes
+    pub max_lanes: usize,
     /// Blocks for which a total may count that a payee proposes, from the last height that [`Payer::handle_channel`] was told. Until it has
     /// lapsed nothing is paid.
     pub close_within: u64,
@@ -212,7 +217,7 @@ impl Payer {
     /// Gives a lane a new voucher: for what was paid so far and `now` besides, with as many ticks of `tick_value` as the configuration has.
     ///
     /// # Errors
-    /// If the channel is not open, holds less, the log cannot be written, the session has [`MAX_LANES`] lanes, or nothing was paid through so many
+    /// If the channel is not open, holds less, the log cannot be written, the channel has as many lanes as it may or the session [`MAX_LANES`], or nothing was paid through so many
     /// vouchers that the payee takes no further one.
     pub fn arm(&mut self, id: ChannelId, lane: Lane, now: Units, tick_value: Units) -> Result<(), Fault> {
         self.journal.check()?;
@@ -220,7 +225,8 @@ impl Payer {
         let session = self.open_channel(id)?.session.ok_or(Fault::Disconnected)?;
         let lanes: usize = self.of_session(session).map(|it| it.lanes.len()).sum();
         let channel = self.open_channel(id)?;
-        if lanes >= MAX_LANES && !channel.lanes.contains_key(&lane) {
+        let is_full = lanes >= MAX_LANES || channel.lanes.len() >= config.max_lanes;
+        if is_full && !channel.lanes.contains_key(&lane) {
             return Err(Fault::Lanes);
         }
         let known = channel.lanes.get(&lane);
@@ -252,7 +258,7 @@ impl Payer {
         Ok(())
     }
 
-    /// Pays so many ticks.
+    /// Pays so many ticks: in one message for each [`STEP`] of them, because a payee walks no further for one.
     ///
     /// # Errors
     /// If the lane has fewer, the channel holds less, the payee is not there, or the log cannot be written.
@@ -281,11 +287,12 @@ impl Payer {
             let record = Record::Reserved(id, lane, state.voucher.seq, affordable.unwrap_or(index));
             self.write(record)?;
         }
-        let Self { seed, channels, .. } = self;
+        let Self { seed, channels, journal, .. } = self;
         let state = channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
-        let tick = state.reveal(seed, index).ok_or(Fault::Amount)?;
-        let after = state.reserved_by;
-        self.journal.send(session, after, Message::Tick { alias, tick });
+        while state.revealed < index {
+            let tick = state.reveal(seed, index.min(state.revealed.saturating_add(STEP))).ok_or(Fault::Amount)?;
+            journal.send(session, state.reserved_by, Message::Tick { alias, tick });
+        }
         Ok(())
     }
 
@@ -578,7 +585,7 @@ fn sum<'a>(mut lanes: impl Iterator<Item = &'a PayerLane>) -> Option<Units> {
 
 impl Default for PayerConfig {
     fn default() -> Self {
-        Self { reserve: 64, ticks: 4096, open_window: 1500, close_within: 28_800 }
+        Self { reserve: 64, ticks: 4096, open_window: 1500, max_lanes: 64, close_within: 28_800 }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What payers and payees try who keep to the form of the messages and not to the rules.
 
 use crate::pair::{LANE, Pair, SESSION};
-use crate::world::units;
+use crate::world::{World, units};
+use unchoke_core::Seed;
 use unchoke_token::channel::ChannelStore as _;
-use unchoke_token::channel::{Disposition, Event, Fault, Message, Output, PayerPhase, Session};
+use unchoke_token::channel::{Disposition, Event, Fault, Message, Output, Payer, PayerConfig, PayerPhase, Session};
+use unchoke_token::contract::ChannelClaim;
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::{MAX_TICKS, Tick, TickError};
 use unchoke_token::voucher::{CloseStatement, SignedVoucher};
@@ -107,6 +109,51 @@ fn a_payer_arms_no_more_lanes_in_a_session_than_its_payee_gives_names_to() {
         assert_eq!(pair.payee.held(&id), units(32));
     }
     assert_eq!(pair.faults, []);
+}
+
+#[test]
+fn more_ticks_at_once_than_a_payee_walks_go_out_in_steps() {
+    let mut pair = Pair::new();
+    let mut config = PayerConfig::default();
+    config.ticks = 10_000;
+    pair.payer = Payer::new(config, Seed::new([5; 32]));
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(1)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 10_000).unwrap();
+    pair.run();
+    assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(10_000), &[][..]));
+}
+
+#[test]
+fn a_payer_arms_no_more_lanes_of_a_channel_than_the_ledger_keeps() {
+    let mut pair = Pair::new();
+    pair.world = World::new(3, |params| (params.channels.min_dispute, params.channels.max_lanes) = (5, 2));
+    let mut config = PayerConfig::default();
+    config.max_lanes = 2;
+    pair.payer = Payer::new(config, Seed::new([5; 32]));
+    let id = pair.open(1000);
+    let pay = |pair: &mut Pair, lane, amount| {
+        let outcome = pair.payer.arm(id, Lane::new(lane), units(amount), units(0));
+        pair.run();
+        // The ledger forgets the lane of which least was claimed, when there are too many.
+        let claims = pair.payee.claims(&id);
+        if outcome.is_ok() {
+            let owner_address = pair.world.bytes(1);
+            let claim = ChannelClaim { owner_address, channel: id.as_bytes().to_vec(), claims };
+            pair.world.apply(1, claim).unwrap();
+            pair.seal(1);
+        }
+        outcome
+    };
+    for round in 0..4 {
+        for lane in 0..3 {
+            let expected = if lane == 2 { Err(Fault::Lanes) } else { Ok(()) };
+            assert_eq!(pay(&mut pair, lane, 10 + u64::from(lane)), expected, "{round}");
+        }
+    }
+    let claimed = pair.world.ledger.channel(&id).unwrap().claimed();
+    assert_eq!((claimed, pair.payer.owed(&id)), (units(84), units(84)));
 }
 
 /// What the payee tells a session, and what it tells its owner.
