@@ -5,7 +5,7 @@
 
 mod record;
 
-use super::adjudicator::{Channel, Phase};
+use super::adjudicator::{Channel, Phase, ReadClaim};
 use super::fault::Fault;
 use super::gate::Gated;
 use super::journal::{Journal, RecordError};
@@ -162,7 +162,8 @@ impl Watcher {
             return Err(Fault::Lanes);
         }
         for claim in claims.iter().filter(|claim| held.iter().all(|it| it.claim != **claim)) {
-            let (lane, value, not_after) = view.check_claim(&id, claim, self.height, &self.schemes)?;
+            let read = view.read_claim(&id, claim, self.height, &self.schemes)?;
+            let (lane, value, not_after) = (read.lane, read.value, read.until);
             let before = held.iter().find(|it| it.lane == lane);
             lanes = lanes.saturating_add(usize::from(before.is_none()));
             let claimed = view.lanes().iter().find(|(it, _)| *it == lane).map_or(Units::ZERO, |(_, claimed)| *claimed);
@@ -171,21 +172,24 @@ impl Watcher {
                 return Err(Fault::EndsTooSoon);
             }
             if value > claimed.max(before.map_or(Units::ZERO, |it| it.value)) {
-                better.push(WatchedLane { lane, value, claimed, not_after, claim: claim.clone() });
+                better.push((read, WatchedLane { lane, value, claimed, not_after, claim: claim.clone() }));
             }
         }
-        let is_twice =
-            |(at, it): (usize, &WatchedLane)| better.iter().skip(at).skip(1).any(|other| other.lane == it.lane);
+        let is_twice = |(at, (it, _)): (usize, &(ReadClaim, _))| {
+            better.iter().skip(at).skip(1).any(|(other, _)| other.lane == it.lane)
+        };
         if lanes > self.config.max_lanes || better.iter().enumerate().any(is_twice) {
             return Err(Fault::Lanes);
         }
         if better.is_empty() {
             return Err(Fault::Stale);
         }
+        // Nobody pays for a walk: whatever else may be wrong is looked at before.
+        better.iter().try_for_each(|(read, _)| read.check_chain(&id))?;
         if known.is_none() {
             self.write(Record::Channel { id, client, opened_at: view.opened_at() })?;
         }
-        for it in better {
+        for (_, it) in better {
             self.write(it.record(id))?;
         }
         self.look(id, view, None);

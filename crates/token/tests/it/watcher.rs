@@ -196,6 +196,25 @@ fn a_forged_claim_and_one_of_an_unknown_channel_are_refused_and_change_nothing()
 }
 
 #[test]
+fn a_watcher_walks_no_chain_of_a_claim_that_is_no_better_or_stands_beside_a_bad_one() {
+    let mut watch = Watch::new();
+    let id = watch.pair.open(1000);
+    assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 5, 10, 0)]), Ok(units(35)));
+    let bend = |lane, tick| {
+        let mut claim = watch.claim(id, lane, 5, tick, 0);
+        claim.preimage[0] ^= 1;
+        claim
+    };
+    let (worse, better) = (bend(0, 9), bend(0, 11));
+    let mut forged = watch.claim(id, 1, 5, 20, 0);
+    forged.signature[3] ^= 1;
+    assert_eq!(watch.bring(CLIENT, id, &[worse]), Err(Fault::Stale));
+    let both = [better.clone(), forged];
+    assert_eq!(watch.bring(CLIENT, id, &both), Err(Fault::Ledger(ChannelError::Signature)));
+    assert_eq!(watch.bring(CLIENT, id, &[better]), Err(Fault::Ledger(ChannelError::Tick(11))));
+}
+
+#[test]
 fn channels_and_lanes_are_limited_in_all_and_for_each_client() {
     let mut watch = Watch::new();
     let open = |watch: &mut Watch, salt| {
