@@ -30,7 +30,7 @@ pub struct WatcherConfig {
     pub max_channels: usize,
     /// Channels that one client has brought.
     pub max_channels_of_client: usize,
-    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger.
+    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger. Beyond that, those worth least give way to those worth more.
     ///
     /// [`ChannelParams::max_lanes`]: super::ChannelParams::max_lanes
     pub max_lanes: usize,
@@ -157,7 +157,7 @@ impl Watcher {
             Phase::Done => return Err(Fault::Phase("done")),
         };
         let held = known.map_or(&[][..], |it| &it.lanes);
-        let (mut better, mut lanes) = (Vec::new(), held.len());
+        let mut better = Vec::new();
         if claims.is_empty() || claims.len() > self.config.max_lanes {
             return Err(Fault::Lanes);
         }
@@ -165,7 +165,6 @@ impl Watcher {
             let read = view.read_claim(&id, claim, self.height, &self.schemes)?;
             let (lane, value, not_after) = (read.lane, read.value, read.until);
             let before = held.iter().find(|it| it.lane == lane);
-            lanes = lanes.saturating_add(usize::from(before.is_none()));
             let claimed = view.lanes().iter().find(|(it, _)| *it == lane).map_or(Units::ZERO, |(_, claimed)| *claimed);
             let is_beside = before.is_some_and(|it| it.value > claimed && !it.ends_before(next));
             if not_after != Height::new(0) && not_after < if is_beside { least_beside } else { least } {
@@ -175,19 +174,23 @@ impl Watcher {
                 better.push((read, WatchedLane { lane, value, claimed, not_after, claim: claim.clone() }));
             }
         }
-        let is_twice = |(at, (it, _)): (usize, &(ReadClaim, _))| {
+        let is_twice = |(at, (it, _)): (usize, &(ReadClaim, WatchedLane))| {
             better.iter().skip(at).skip(1).any(|(other, _)| other.lane == it.lane)
         };
-        if lanes > self.config.max_lanes || better.iter().enumerate().any(is_twice) {
+        if better.iter().enumerate().any(is_twice) {
             return Err(Fault::Lanes);
         }
         if better.is_empty() {
             return Err(Fault::Stale);
         }
+        let dropped = self.dropped(held, better.iter().map(|(_, it)| it))?;
         // Nobody pays for a walk: whatever else may be wrong is looked at before.
         better.iter().try_for_each(|(read, _)| read.check_chain(&id))?;
         if known.is_none() {
             self.write(Record::Channel { id, client, opened_at: view.opened_at() })?;
+        }
+        for lane in dropped {
+            self.write(Record::Dropped(id, lane))?;
         }
         for (_, it) in better {
             self.write(it.record(id))?;
@@ -273,6 +276,22 @@ impl Watcher {
         self.channels.get(id).map_or(Units::ZERO, Watched::held)
     }
 
+    /// The lanes that give way to new ones when there would be too many. A payer that brings vouchers of many lanes cannot shut out its payee's: those
+    /// of which least is left to claim give way to what is worth more.
+    fn dropped<'a>(
+        &self,
+        held: &[WatchedLane],
+        better: impl Iterator<Item = &'a WatchedLane> + Clone,
+    ) -> Result<Vec<Lane>, Fault> {
+        let stays = |it: &&WatchedLane| better.clone().all(|other| other.lane != it.lane);
+        let new = better.clone().filter(|it| held.iter().all(|other| other.lane != it.lane));
+        let excess = held.len().saturating_add(new.clone().count()).saturating_sub(self.config.max_lanes);
+        let least = new.map(WatchedLane::rest).min();
+        let mut poorer: Vec<_> = held.iter().filter(stays).filter(|it| Some(it.rest()) < least).collect();
+        poorer.sort_by_key(|it| it.rest());
+        Ok(poorer.get(..excess).ok_or(Fault::Lanes)?.iter().map(|it| it.lane).collect())
+    }
+
     /// What the ledger says of a channel, and whether that is a reason to claim.
     fn look(&mut self, id: ChannelId, view: &Channel, limit: Option<Units>) {
         let soon = self.height.saturating_add(self.config.min_life / 2);
@@ -346,6 +365,10 @@ impl Watcher {
                     None => channel.lanes.push(renewed),
                 }
             }
+            Record::Dropped(id, lane) => {
+                let channel = self.channels.get_mut(&id).ok_or(RecordError::Inconsistent)?;
+                channel.lanes.retain(|it| it.lane != lane);
+            }
             Record::Settled(id) => {
                 let channel = self.channels.remove(&id).ok_or(RecordError::Inconsistent)?;
                 if let Some(brought) = self.clients.get_mut(&channel.client) {
@@ -368,6 +391,11 @@ impl Watched {
 }
 
 impl WatchedLane {
+    /// What is left to claim.
+    const fn rest(&self) -> Units {
+        self.value.saturating_sub(self.claimed)
+    }
+
     /// Whether the voucher counts no more at a height.
     fn ends_before(&self, height: Height) -> bool {
         self.not_after != Height::new(0) && self.not_after < height

@@ -196,6 +196,26 @@ fn a_forged_claim_and_one_of_an_unknown_channel_are_refused_and_change_nothing()
 }
 
 #[test]
+fn a_payer_that_fills_the_lanes_of_a_watcher_does_not_shut_out_its_payee() {
+    let mut watch = Watch::new();
+    let id = watch.pair.open(1000);
+    let dust: Vec<_> = (10..13).map(|lane| watch.claim(id, lane, 2, 0, 0)).collect();
+    assert_eq!(watch.bring(Client::new(9), id, &dust), Ok(units(6)));
+    assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 2, 0, 0)]), Err(Fault::Lanes));
+    let claims = [watch.claim(id, 0, 5, 10, 0), watch.claim(id, 1, 3, 0, 0)];
+    assert_eq!(watch.bring(CLIENT, id, &claims), Ok(units(40)));
+    assert_eq!(watch.bring(Client::new(9), id, &dust[..2]), Err(Fault::Lanes));
+    watch.restart();
+    assert_eq!(watch.watcher.held(&id), units(40));
+    watch.close(id);
+    watch.seal();
+    watch.seal();
+    assert_eq!(watch.pair.world.ledger.channel(&id).unwrap().claimed(), units(40));
+    // What the ledger has counted is worth nothing here any more.
+    assert_eq!(watch.bring(Client::new(9), id, &dust[..1]), Ok(units(40)));
+}
+
+#[test]
 fn a_watcher_walks_no_chain_of_a_claim_that_is_no_better_or_stands_beside_a_bad_one() {
     let mut watch = Watch::new();
     let id = watch.pair.open(1000);
