@@ -155,16 +155,22 @@ fn demo(ticks: u64, kills: u64, is_json: bool) -> Result<(), Failure> {
         Process::start("payee", &payee_arguments, sender.clone())?,
     ];
     let story = Story { ticks, begun, is_json, claims: Cell::default() };
+    let mut killed = 0;
     for kill in 1..=kills {
         // Somewhere in its part of the way, and at some moment after that.
         let part = ticks / kills.saturating_add(1);
-        story.wait(&lines, part.saturating_mul(kill).saturating_sub(rand::random_range(0..=part / 2)))?;
+        let place = part.saturating_mul(kill).saturating_sub(rand::random_range(0..=part / 2));
+        if !story.wait(&lines, place)? {
+            story.note("all is paid, and no more are killed")?;
+            break;
+        }
         std::thread::sleep(Duration::from_micros(rand::random_range(0..5000)));
         let [payer, payee] = &mut processes;
         let (victim, name, arguments) =
             if kill % 2 == 1 { (payee, "payee", &payee_arguments) } else { (payer, "payer", &payer_arguments) };
         victim.kill();
         *victim = Process::start(name, arguments, sender.clone())?;
+        killed = kill;
         if kills < 10 {
             story.note(format_args!("killed the {name} and started it again"))?;
         }
@@ -174,7 +180,7 @@ fn demo(ticks: u64, kills: u64, is_json: bool) -> Result<(), Failure> {
     let took = begun.elapsed();
     drop(processes);
     let after = [served.balance(&payer_address), served.balance(&payee_address)];
-    story.finish(before, after, claimed, took, kills)
+    story.finish(before, after, claimed, took, killed)
 }
 
 /// What is told of the run.
@@ -187,21 +193,19 @@ struct Story {
 }
 
 impl Story {
-    /// Until the payee has so many ticks.
-    fn wait(&self, lines: &Receiver<(&'static str, Value)>, ticks: u64) -> Result<(), Failure> {
+    /// Until the payee has so many ticks. With few it may be over before: then the answer is no.
+    fn wait(&self, lines: &Receiver<(&'static str, Value)>, ticks: u64) -> Result<bool, Failure> {
         let mut percent = Percent::named("paid");
         loop {
             let (name, line) = self.next(lines)?;
             if let Some(paid) = line["paid"].as_u64().filter(|_| name == "payee") {
                 percent.show(paid, self.ticks);
                 if paid >= ticks {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
-            // It may be over before the last kill.
-            let [_, of_payee] = self.claims.get();
-            if of_payee.is_some() {
-                return Ok(());
+            if self.claims.get().iter().any(Option::is_some) {
+                return Ok(false);
             }
         }
     }
@@ -251,14 +255,14 @@ impl Story {
         after: [u64; 2],
         claimed: u64,
         took: Duration,
-        kills: u64,
+        killed: u64,
     ) -> Result<(), Failure> {
         let (spent, earned) = (before[0].saturating_sub(after[0]), after[1].saturating_sub(before[1]));
         let adds_up = spent == earned && earned == claimed && claimed >= self.ticks;
         let seconds = took.as_secs_f64();
         if self.is_json {
             let line = json!({
-                "ticks": self.ticks, "kills": kills, "claimed": claimed, "payer": after[0], "payee": after[1], "seconds": seconds, "adds_up": adds_up,
+                "ticks": self.ticks, "kills": killed, "claimed": claimed, "payer": after[0], "payee": after[1], "seconds": seconds, "adds_up": adds_up,
             });
             say(line)?;
         } else {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use unchoke_examples::{Failure, say};
 use unchoke_token::channel::adjudicator::Phase;
-use unchoke_token::channel::{Event, Fault, Message, Output, Payer, PayerConfig, PayerPhase, Request};
+use unchoke_token::channel::{Disposition, Event, Fault, Message, Output, Payer, PayerConfig, PayerPhase, Request};
 use unchoke_token::contract::{ChannelOpen, Contract};
 use unchoke_token::{Address, ChannelId, Lane, SchemeId, Schemes, SignedTransaction, Signer as _, Units};
 
@@ -126,7 +126,12 @@ impl Work {
             let wait = if may_pay && !is_arming { Duration::ZERO } else { Duration::from_millis(5) };
             for message in self.side.receive(wait).unwrap_or_default() {
                 let tells_what_it_holds = matches!(message, Message::Held { .. });
-                self.payer.handle_message(SESSION, message, &self.schemes).map_err(|error| Failure::failed(&error))?;
+                let outcome = self.payer.handle_message(SESSION, message, &self.schemes);
+                if let Err(fault) = outcome
+                    && fault.disposition() == Disposition::Strike
+                {
+                    return Err(Failure::failed(&fault));
+                }
                 if tells_what_it_holds {
                     self.acked = self.payer.paid(&id, LANE).get();
                 }

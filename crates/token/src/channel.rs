@@ -3,6 +3,7 @@
 pub mod adjudicator;
 pub mod fault;
 pub mod gate;
+mod journal;
 pub mod log;
 pub mod message;
 pub mod output;
@@ -15,11 +16,12 @@ pub mod watcher;
 pub use adjudicator::{Channel, ChannelError, ChannelParams};
 pub use fault::{Disposition, Fault};
 pub use gate::{Durable, Gated};
+pub use journal::RecordError;
 pub use log::{Damage, Log};
 pub use message::{Message, MessageError};
 pub use output::{Event, Output, Request, Session, ToSign};
 pub use payee::{Payee, PayeeConfig, PayeePhase};
-pub use payer::{Payer, PayerConfig, PayerPhase, RecordError};
+pub use payer::{Payer, PayerConfig, PayerPhase};
 #[cfg(feature = "fs")]
 pub use store::FileChannelStore;
 pub use store::{ChannelStore, MemoryChannelStore, StoreError};

@@ -474,7 +474,8 @@ impl Channel {
             }
             read.push(claim);
         }
-        for ReadClaim { lane, value, chain, .. } in read {
+        for it in read {
+            let ReadClaim { lane, value, .. } = it;
             let place = match lanes.binary_search_by_key(&lane, |(lane, _)| *lane) {
                 Ok(place) => place,
                 Err(_) => {
@@ -490,9 +491,7 @@ impl Channel {
                 stale.get_or_insert(ChannelError::Stale { lane, claimed: *claimed, value });
                 continue;
             };
-            if chain.is_some_and(|(tick, anchor)| !tick.leads_to(id, &anchor)) {
-                return Err(ChannelError::Tick(chain.map_or(0, |(tick, _)| tick.index.into())));
-            }
+            it.check_chain(id)?;
             // As much as there is; a later claim may get the rest, if the payer adds to the deposit.
             let room = self.deposit.unwrap_or(Units::MAX).saturating_sub(sum);
             let counted = more.min(room);
@@ -507,23 +506,8 @@ impl Channel {
         Ok((lanes, sum))
     }
 
-    /// The lane of a claim, what it is worth, and the last height at which it counts, 0 if there is none.
-    pub(super) fn check_claim(
-        &self,
-        id: &ChannelId,
-        claim: &LaneClaim,
-        height: Height,
-        schemes: &Schemes,
-    ) -> Result<(Lane, Units, Height), ChannelError> {
-        let ReadClaim { lane, value, until, chain } = self.read_claim(id, claim, height, schemes)?;
-        match chain {
-            Some((tick, anchor)) if !tick.leads_to(id, &anchor) => Err(ChannelError::Tick(claim.tick)),
-            _ => Ok((lane, value, until)),
-        }
-    }
-
     /// A claim of which everything was looked at but the chain.
-    fn read_claim(
+    pub(super) fn read_claim(
         &self,
         id: &ChannelId,
         claim: &LaneClaim,
@@ -630,13 +614,23 @@ impl Default for ChannelParams {
 }
 
 /// What a claim says.
-struct ReadClaim {
-    lane: Lane,
-    value: Units,
+pub(super) struct ReadClaim {
+    pub(super) lane: Lane,
+    pub(super) value: Units,
     /// The last height at which it counts, 0 if there is none.
-    until: Height,
+    pub(super) until: Height,
     /// The tick, and the anchor that it has to lead to.
     chain: Option<(Tick, [u8; 32])>,
+}
+
+impl ReadClaim {
+    /// Walks its chain: up to [`MAX_TICKS`](crate::tick::MAX_TICKS) hashes.
+    pub(super) fn check_chain(&self, id: &ChannelId) -> Result<(), ChannelError> {
+        match self.chain {
+            Some((tick, anchor)) if !tick.leads_to(id, &anchor) => Err(ChannelError::Tick(tick.index.into())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Makes room for a lane that is worth so much. A payer that signs vouchers of more lanes than a ledger keeps cannot shut out its payee's:

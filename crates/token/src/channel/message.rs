@@ -315,7 +315,7 @@ impl Raw<'_> {
 
 /// The bit of the first byte that tells a tick from all else.
 const TICK: u16 = 0x8000;
-/// Lanes that one message names.
+/// Lanes that one message names, and that have a name in one session at a time.
 pub const MAX_LANES: usize = 64;
 /// Vouchers of a lane, one after the other, that a payee takes while their base does not rise, after the first. Each costs it a record.
 pub(crate) const MAX_REARMED: u8 = 64;

@@ -4,6 +4,7 @@
 //! the log every [`PayeeConfig::flush_ticks`], so that a crash takes back no more than the payee has allowed.
 
 mod lane;
+mod names;
 mod peer;
 mod record;
 mod short;
@@ -12,10 +13,10 @@ mod table;
 use super::adjudicator::{Channel, Phase, VoucherKey};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::journal::{Journal, RecordError};
 use super::log::Log;
 use super::message::Message;
 use super::output::{Event, Output, Request, Session, ToSign};
-use super::payer::RecordError;
 use crate::address::Address;
 use crate::contract::{ChannelClaim, LaneClaim};
 use crate::ids::{ChannelId, Height, Lane, UpdateId};
@@ -24,8 +25,9 @@ use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher};
 use lane::PayeeLane;
+use names::Names;
 use record::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,7 +66,7 @@ pub struct Payee {
     schemes: Arc<Schemes>,
     rng: Rng,
     channels: Table,
-    aliases: HashMap<(Session, u16), (Place, Lane)>,
+    names: Names,
     /// Vouchers that were not checked yet.
     unchecked: Vec<(Session, u16, SignedVoucher)>,
     /// Channels that have ticks which are not in the log.
@@ -72,14 +74,8 @@ pub struct Payee {
     /// When these have to go into the log.
     flush_at: Option<Instant>,
     height: Height,
-    last: UpdateId,
-    requests: HashMap<Request, Asked>,
-    next_request: u64,
-    outputs: VecDeque<Output>,
     faults: VecDeque<(Session, Fault)>,
-    is_frozen: bool,
-    /// The log is damaged: nothing is taken, and nothing is written.
-    is_corrupt: bool,
+    journal: Journal<Asked>,
 }
 
 #[derive(Clone, Copy)]
@@ -98,18 +94,13 @@ impl Payee {
             schemes,
             rng,
             channels: Table::default(),
-            aliases: HashMap::new(),
+            names: Names::default(),
             unchecked: Vec::new(),
             unflushed: Vec::new(),
             flush_at: None,
             height: Height::new(0),
-            last: UpdateId::new(0),
-            requests: HashMap::new(),
-            next_request: 0,
-            outputs: VecDeque::new(),
             faults: VecDeque::new(),
-            is_frozen: false,
-            is_corrupt: false,
+            journal: Journal::default(),
         }
     }
 
@@ -125,12 +116,7 @@ impl Payee {
         log: &Log,
     ) -> Result<Self, RecordError> {
         let mut payee = Self::new(config, address, schemes, rng);
-        payee.is_corrupt = log.damage.is_some();
-        for bytes in log.snapshot.iter().chain(log.records.iter().map(|(_, record)| record)) {
-            let outcome = Record::decode(bytes).and_then(|record| payee.replay(record));
-            outcome.or_else(|error| if payee.is_corrupt { Ok(()) } else { Err(error) })?;
-        }
-        payee.last = log.last();
+        payee.journal = Journal::restore(log, |_, bytes| payee.replay(Record::decode(bytes)?))?;
         Ok(payee)
     }
 
@@ -181,7 +167,7 @@ impl Payee {
             {
                 let claimed = claimed.unwrap_or(channel.claimed);
                 self.write(Record::Settled(id))?;
-                self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+                self.journal.tell(Event::Settled { channel: id, claimed });
             }
             return Ok(());
         };
@@ -190,7 +176,7 @@ impl Payee {
         }
         let VoucherKey::Signed { scheme, key } = view.key() else { return Err(Fault::Phase("without vouchers")) };
         if !self.channels.contains(&id) {
-            self.check_log()?;
+            self.journal.check()?;
             let (key, payer, opened_at) = (key[..].into(), view.payer(), view.opened_at());
             self.write(Record::Channel { id, scheme: *scheme, key, payer, opened_at })?;
         }
@@ -204,7 +190,7 @@ impl Payee {
             Phase::Closing { deadline, .. } => {
                 let before = std::mem::replace(&mut channel.phase, PayeePhase::Closing { deadline });
                 if before != channel.phase {
-                    self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                    self.journal.tell(Event::Closing { channel: id, deadline });
                 }
                 self.claim(id);
             }
@@ -216,7 +202,7 @@ impl Payee {
                 match channel.phase {
                     PayeePhase::Unknown => {
                         channel.phase = PayeePhase::Open;
-                        self.outputs.push_back(Output::Event(Event::Opened(id)));
+                        self.journal.tell(Event::Opened(id));
                     }
                     // The total was not handed in while it counted.
                     PayeePhase::CoopClosing { not_after, .. } if now > not_after => channel.phase = PayeePhase::Open,
@@ -247,9 +233,9 @@ impl Payee {
         }
         let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
         let contract = ChannelClaim { owner_address, channel, claims };
-        let request = self.request(Asked::Claim(id));
+        let request = self.journal.request(Asked::Claim(id));
         self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = true);
-        self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
+        self.journal.push(Output::Build { request, contract: Box::new(contract.into()) });
     }
 
     /// The best of each lane of a channel, for a claim; nothing if the ledger has seen as much, or takes nothing any more.
@@ -269,48 +255,43 @@ impl Payee {
     }
 
     /// Would close at what is held. When the payer has signed, too, the channel ends at once. The payer signs one total at a time, and none that
-    /// counts longer than its [`PayerConfig::close_within`](super::PayerConfig::close_within).
+    /// counts longer than its [`PayerConfig::close_within`](super::PayerConfig::close_within): as long as a total counts, it is proposed again as
+    /// it was, whatever `not_after` is.
     ///
     /// # Errors
     /// If there is no such channel, it is not open, or the log cannot be written.
     pub fn propose_close(&mut self, id: ChannelId, not_after: Height) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         // What the total counts has to be there after a crash, or the payer is told of less than it is asked for.
         self.flush_unflushed();
         let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let total = match channel.phase {
-            PayeePhase::Open => channel.held(),
-            PayeePhase::CoopClosing { total, .. } => total,
+        let (statement, after) = match channel.phase {
+            PayeePhase::Open => {
+                let statement = CloseStatement::new(id, channel.held(), not_after);
+                (statement, self.write(Record::Agreed(statement))?)
+            }
+            PayeePhase::CoopClosing { total, not_after } => {
+                (CloseStatement::new(id, total, not_after), self.journal.last())
+            }
             _ => return Err(Fault::Phase("closing")),
         };
-        // A total that was signed before counts as long as it did.
-        let not_after = match channel.phase {
-            PayeePhase::CoopClosing { not_after: before, .. } => not_after.max(before),
-            _ => not_after,
-        };
-        let statement = CloseStatement::new(id, total, not_after);
-        let after = self.write(Record::Agreed(statement))?;
-        let request = self.request(Asked::Close(id, statement));
-        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
+        let request = self.journal.request(Asked::Close(id, statement));
+        self.journal.push(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
     }
 
     /// A session has ended. The channels that were paid through in it are free for others.
     pub fn disconnect(&mut self, session: Session) {
-        let channels = &mut self.channels;
-        self.aliases.retain(|(known, alias), (place, lane)| {
-            let is_other = *known != session;
-            if let Some(channel) = channels.at_mut(*place).filter(|_| !is_other) {
-                channel.handle_ended(*lane, (session, *alias));
-            }
-            is_other
-        });
+        for place in self.names.end(session) {
+            let channel = self.channels.at_mut(place).filter(|it| it.session == session);
+            channel.into_iter().for_each(|it| it.is_paid = false);
+        }
         self.unchecked.retain(|(known, ..)| *known != session);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.flush_at.is_some_and(|at| at <= now) && !self.is_frozen {
+        if self.flush_at.is_some_and(|at| at <= now) && !self.journal.is_frozen {
             self.flush_unflushed();
         }
     }
@@ -326,17 +307,17 @@ impl Payee {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_signed(&mut self, request: Request, session: Session, signature: Vec<u8>) -> Result<(), Fault> {
-        let Some(Asked::Close(channel, statement)) = self.requests.remove(&request) else {
+        let Some(Asked::Close(channel, statement)) = self.journal.asked.remove(&request) else {
             return Err(Fault::Transaction);
         };
         let (total, not_after) = (statement.total, statement.not_after);
-        self.send(session, self.last, Message::Close { channel, total, not_after, signature });
+        self.journal.send(session, self.journal.last(), Message::Close { channel, total, not_after, signature });
         Ok(())
     }
 
     /// The signer or the wallet has refused.
     pub fn handle_refused(&mut self, request: Request) {
-        if let Some(Asked::Claim(id)) = self.requests.remove(&request) {
+        if let Some(Asked::Claim(id)) = self.journal.asked.remove(&request) {
             self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
         }
     }
@@ -346,29 +327,29 @@ impl Payee {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
-        let Some(Asked::Claim(id)) = self.requests.remove(&request) else { return Err(Fault::Transaction) };
+        let Some(Asked::Claim(id)) = self.journal.asked.remove(&request) else { return Err(Fault::Transaction) };
         self.channels.get_mut(&id).into_iter().for_each(|it| it.is_asked = false);
-        self.outputs.push_back(Output::Submit(Gated::new(self.last, Box::new(transaction))));
+        self.journal.push(Output::Submit(Gated::new(self.journal.last(), Box::new(transaction))));
         Ok(())
     }
 
     /// The log cannot be written. Nothing counts until it can.
     pub fn handle_store_failure(&mut self) {
-        self.is_frozen = true;
+        self.journal.is_frozen = true;
     }
 
     /// The log has what it was given.
     pub fn handle_store_recovery(&mut self) {
-        self.is_frozen = false;
+        self.journal.is_frozen = false;
     }
 
     /// The next thing to do. To be asked again after every other call.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() && !self.is_frozen {
+        if self.journal.is_silent() && !self.journal.is_frozen {
             self.check_vouchers();
         }
-        self.outputs.pop_front()
+        self.journal.poll()
     }
 
     /// What was wrong with a voucher, and whose it was.
@@ -431,56 +412,27 @@ impl Payee {
         if state.unflushed() == 0 {
             return;
         }
-        let (id, name) = (state.voucher.channel, channel.name(state));
-        let record = Record::Tick(id, lane, state.voucher.seq, state.last_tick());
+        let session = channel.session;
+        let record = Record::Tick(state.voucher.channel, lane, state.voucher.seq, state.last_tick());
         if self.write(record).is_ok()
-            && let Some((session, alias)) = name
+            && let Some(alias) = self.names.name(session, place, lane)
         {
-            // The lane is there: it was just written.
-            let _ = self.receipt(session, alias, id, lane);
+            self.receipt(session, alias, place, lane);
         }
     }
 
-    fn receipt(&mut self, session: Session, alias: u16, id: ChannelId, lane: Lane) -> Result<(), Fault> {
-        let channel = self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
-        let state = channel.lane(lane).ok_or(Fault::UnknownLane(lane))?;
+    /// Tells the payer what is in the log of a lane.
+    fn receipt(&mut self, session: Session, alias: u16, place: Place, lane: Lane) {
+        let Some(state) = self.channels.at(place).and_then(|it| it.lane(lane)) else { return };
         let (seq, index, served) = (state.voucher.seq, state.flushed(), state.served);
-        self.send(session, self.last, Message::Receipt { alias, seq, index, served });
-        Ok(())
-    }
-
-    const fn check_log(&self) -> Result<(), Fault> {
-        match (self.is_corrupt, self.is_frozen) {
-            (true, _) => Err(Fault::Corrupt),
-            (_, true) => Err(Fault::Frozen),
-            _ => Ok(()),
-        }
-    }
-
-    fn request(&mut self, asked: Asked) -> Request {
-        let request = Request::new(self.next_request);
-        self.next_request = self.next_request.wrapping_add(1);
-        self.requests.insert(request, asked);
-        request
-    }
-
-    fn send(&mut self, session: Session, after: UpdateId, message: Message) {
-        self.outputs.push_back(Output::Send { session, message: Gated::new(after, message) });
+        self.journal.send(session, self.journal.last(), Message::Receipt { alias, seq, index, served });
     }
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
     fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
-        let bytes = record.encode();
-        if self.is_corrupt {
-            // What is left of the log is for people to look at.
-            self.replay(record).map_err(|_| Fault::Corrupt)?;
-            return Ok(self.last);
-        }
-        let id = self.last.next().ok_or(Fault::Amount)?;
+        let entry = self.journal.begin(record.encode())?;
         self.replay(record).map_err(|_| Fault::Corrupt)?;
-        self.last = id;
-        self.outputs.push_back(Output::Persist { id, record: bytes });
-        Ok(id)
+        Ok(self.journal.write(entry))
     }
 
     fn replay(&mut self, record: Record) -> Result<(), RecordError> {
@@ -513,7 +465,7 @@ impl Payee {
             }
             Record::Settled(id) => {
                 if let Some(place) = self.channels.remove(&id) {
-                    self.aliases.retain(|_, (of, _)| *of != place);
+                    self.names.remove(place);
                     self.unflushed.retain(|of| *of != place);
                 }
             }
@@ -539,7 +491,7 @@ impl fmt::Debug for Payee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Payee")
             .field("channels", &self.channels.len())
-            .field("last", &self.last)
+            .field("last", &self.journal.last())
             .finish_non_exhaustive()
     }
 }

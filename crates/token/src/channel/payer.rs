@@ -10,21 +10,21 @@ mod record;
 use super::adjudicator::{Channel, Phase};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::journal::{Journal, RecordError};
 use super::log::Log;
-use super::message::Message;
+use super::message::{MAX_LANES, Message};
 use super::output::{Event, Output, Request, Session, ToSign};
 use crate::contract::{ChannelCloseMutual, ChannelOpen, Contract};
 use crate::ids::{ChannelId, Height, Lane, Seq, UpdateId};
+use crate::tick::STEP;
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use crate::voucher::{CloseStatement, SignedVoucher, Voucher};
 use lane::PayerLane;
 use record::Record;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use unchoke_core::Seed;
-
-pub use record::RecordError;
 
 /// How a payer goes about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +38,10 @@ pub struct PayerConfig {
     ///
     /// [`ChannelParams::open_window`]: super::ChannelParams::open_window
     pub open_window: u64,
+    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger, which forgets what it has paid for further ones.
+    ///
+    /// [`ChannelParams::max_lanes`]: super::ChannelParams::max_lanes
+    pub max_lanes: usize,
     /// Blocks for which a total may count that a payee proposes, from the last height that [`Payer::handle_channel`] was told. Until it has
     /// lapsed nothing is paid.
     pub close_within: u64,
@@ -49,16 +53,9 @@ pub struct Payer {
     seed: Seed,
     channels: BTreeMap<ChannelId, PayerChannel>,
     aliases: HashMap<Session, u16>,
-    /// The number of the last record.
-    last: UpdateId,
-    requests: HashMap<Request, Asked>,
-    next_request: u64,
     /// The last that the ledger was seen at.
     height: Height,
-    outputs: VecDeque<Output>,
-    is_frozen: bool,
-    /// The log is damaged: nothing is issued, and nothing is written.
-    is_corrupt: bool,
+    journal: Journal<Asked>,
 }
 
 /// A channel, as its payer knows it.
@@ -115,13 +112,8 @@ impl Payer {
             seed,
             channels: BTreeMap::new(),
             aliases: HashMap::new(),
-            last: UpdateId::new(0),
-            requests: HashMap::new(),
-            next_request: 0,
             height: Height::new(0),
-            outputs: VecDeque::new(),
-            is_frozen: false,
-            is_corrupt: false,
+            journal: Journal::default(),
         }
     }
 
@@ -132,18 +124,11 @@ impl Payer {
     /// If a record is none, or does not follow from those before, and the log does not know of any damage.
     pub fn restore(config: PayerConfig, seed: Seed, log: &Log) -> Result<Self, RecordError> {
         let mut payer = Self::new(config, seed);
-        payer.is_corrupt = log.damage.is_some();
-        payer.last = log.at;
-        let snapshot = log.snapshot.iter().map(|record| (log.at, record));
-        for (id, bytes) in snapshot.chain(log.records.iter().map(|(id, record)| (*id, record))) {
-            payer.last = id;
-            let outcome = Record::decode(bytes).and_then(|record| payer.replay(record));
-            outcome.or_else(|error| if payer.is_corrupt { Ok(()) } else { Err(error) })?;
-        }
+        payer.journal = Journal::restore(log, |id, bytes| payer.replay(id, Record::decode(bytes)?))?;
         for channel in payer.channels.values_mut() {
             channel.lanes.values_mut().for_each(PayerLane::handle_restart);
             if let Some(pending) = &channel.pending {
-                payer.outputs.push_back(Output::Submit(Gated::new(payer.last, Box::new(pending.clone()))));
+                payer.journal.push(Output::Submit(Gated::new(payer.journal.last(), Box::new(pending.clone()))));
             }
         }
         Ok(payer)
@@ -174,7 +159,7 @@ impl Payer {
     /// # Errors
     /// If it opens none, or the log cannot be written.
     pub fn open(&mut self, transaction: SignedTransaction) -> Result<ChannelId, Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let Contract::ChannelOpen(open) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
         let (open, id) = (open.clone(), Channel::id(open));
         if self.channels.contains_key(&id) {
@@ -184,7 +169,7 @@ impl Payer {
         let after = self.write(Record::Opened { open, transaction: pending, above })?;
         // Nothing was paid through it before.
         self.channels.get_mut(&id).into_iter().for_each(|it| it.is_told = true);
-        self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
+        self.journal.push(Output::Submit(Gated::new(after, Box::new(transaction))));
         Ok(id)
     }
 
@@ -196,7 +181,7 @@ impl Payer {
     /// # Errors
     /// If the log cannot be written.
     pub fn adopt(&mut self, now: Height, open: ChannelOpen) -> Result<ChannelId, Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let id = Channel::id(&open);
         if !self.channels.contains_key(&id) {
             let above = Seq::new(now.get().min(u32::MAX.into()) << 32);
@@ -213,13 +198,13 @@ impl Payer {
         let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
         channel.session = Some(session);
         // What was to be signed for another session is asked for again, if the payee lacks it.
-        self.requests.retain(|_, asked| !matches!(asked, Asked::Voucher(of, ..) if *of == id));
+        self.journal.asked.retain(|_, asked| !matches!(asked, Asked::Voucher(of, ..) if *of == id));
         let lanes = channel.lanes.values_mut().map(|lane| {
             lane.handle_connected();
             (lane.voucher.lane, lane.voucher.seq)
         });
         let message = Message::Reestablish { channel: id, lanes: lanes.collect() };
-        self.send(session, self.last, message);
+        self.journal.send(session, self.journal.last(), message);
         Ok(())
     }
 
@@ -232,16 +217,16 @@ impl Payer {
     /// Gives a lane a new voucher: for what was paid so far and `now` besides, with as many ticks of `tick_value` as the configuration has.
     ///
     /// # Errors
-    /// If the channel is not open, holds less, the log cannot be written, or nothing was paid through so many vouchers that the payee takes no
-    /// further one.
+    /// If the channel is not open, holds less, the log cannot be written, the channel has as many lanes as it may or the session [`MAX_LANES`], or nothing was paid through so many
+    /// vouchers that the payee takes no further one.
     pub fn arm(&mut self, id: ChannelId, lane: Lane, now: Units, tick_value: Units) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let config = self.config;
+        let session = self.open_channel(id)?.session.ok_or(Fault::Disconnected)?;
+        let lanes: usize = self.of_session(session).map(|it| it.lanes.len()).sum();
         let channel = self.open_channel(id)?;
-        if channel.session.is_none() {
-            return Err(Fault::Disconnected);
-        }
-        if channel.lanes.len() >= super::message::MAX_LANES && !channel.lanes.contains_key(&lane) {
+        let is_full = lanes >= MAX_LANES || channel.lanes.len() >= config.max_lanes;
+        if is_full && !channel.lanes.contains_key(&lane) {
             return Err(Fault::Lanes);
         }
         let known = channel.lanes.get(&lane);
@@ -273,12 +258,12 @@ impl Payer {
         Ok(())
     }
 
-    /// Pays so many ticks.
+    /// Pays so many ticks: in one message for each [`STEP`] of them, because a payee walks no further for one.
     ///
     /// # Errors
     /// If the lane has fewer, the channel holds less, the payee is not there, or the log cannot be written.
     pub fn pay(&mut self, id: ChannelId, lane: Lane, ticks: u32) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let config = self.config;
         let channel = self.open_channel(id)?;
         let session = channel.session.ok_or(Fault::Disconnected)?;
@@ -302,11 +287,12 @@ impl Payer {
             let record = Record::Reserved(id, lane, state.voucher.seq, affordable.unwrap_or(index));
             self.write(record)?;
         }
-        let Self { seed, channels, .. } = self;
+        let Self { seed, channels, journal, .. } = self;
         let state = channels.get_mut(&id).and_then(|it| it.lanes.get_mut(&lane)).ok_or(Fault::UnknownLane(lane))?;
-        let tick = state.reveal(seed, index).ok_or(Fault::Amount)?;
-        let after = state.reserved_by;
-        self.send(session, after, Message::Tick { alias, tick });
+        while state.revealed < index {
+            let tick = state.reveal(seed, index.min(state.revealed.saturating_add(STEP))).ok_or(Fault::Amount)?;
+            journal.send(session, state.reserved_by, Message::Tick { alias, tick });
+        }
         Ok(())
     }
 
@@ -315,7 +301,7 @@ impl Payer {
     /// # Errors
     /// If it closes no channel of ours, or the log cannot be written.
     pub fn close(&mut self, transaction: SignedTransaction) -> Result<(), Fault> {
-        self.check_log().or_else(|fault| if fault == Fault::Corrupt { Ok(()) } else { Err(fault) })?;
+        self.journal.check().or_else(|fault| if fault == Fault::Corrupt { Ok(()) } else { Err(fault) })?;
         let Contract::ChannelClose(close) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
         let id = ChannelId::new(close.channel[..].try_into().map_err(|_| Fault::Transaction)?);
         self.channels.get(&id).ok_or(Fault::UnknownChannel(id))?;
@@ -327,7 +313,7 @@ impl Payer {
     /// # Errors
     /// If it is for no channel of ours, or the log cannot be written.
     pub fn top_up(&mut self, transaction: SignedTransaction) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let Contract::ChannelTopUp(it) = &transaction.transaction().contract else { return Err(Fault::Transaction) };
         let id = ChannelId::new(it.channel[..].try_into().map_err(|_| Fault::Transaction)?);
         self.open_channel(id)?;
@@ -365,7 +351,7 @@ impl Payer {
                 if matches!(channel.phase, PayerPhase::Funding | PayerPhase::Closing { .. }) {
                     channel.phase = PayerPhase::Open;
                     channel.pending = None;
-                    self.outputs.push_back(Output::Event(Event::Opened(id)));
+                    self.journal.tell(Event::Opened(id));
                 }
                 if matches!(channel.phase, PayerPhase::CoopClosing { not_after, .. } if now > not_after) {
                     channel.phase = PayerPhase::Open;
@@ -376,7 +362,7 @@ impl Payer {
                 let before = std::mem::replace(&mut channel.phase, PayerPhase::Closing { deadline });
                 channel.pending = None;
                 if before != channel.phase {
-                    self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+                    self.journal.tell(Event::Closing { channel: id, deadline });
                 }
             }
             Phase::Done => self.settle(id, view.claimed()),
@@ -388,17 +374,19 @@ impl Payer {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_signed(&mut self, request: Request, signature: Vec<u8>) -> Result<(), Fault> {
-        match self.requests.remove(&request).ok_or(Fault::Transaction)? {
+        match self.journal.asked.remove(&request).ok_or(Fault::Transaction)? {
             Asked::Voucher(id, lane, seq) => {
+                let Some(session) = self.channels.get(&id).and_then(|it| it.session) else { return Ok(()) };
+                let named = self.of_session(session).flat_map(|it| it.lanes.values()).filter(|it| it.alias.is_some());
+                let has_room = named.count() < MAX_LANES;
                 let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
-                let Some(session) = channel.session else { return Ok(()) };
                 let Some(state) = channel.lanes.get_mut(&lane).filter(|it| it.voucher.seq == seq) else {
                     return Ok(());
                 };
                 let next = self.aliases.entry(session).or_insert(0);
                 let alias = match state.alias {
                     Some(alias) => alias,
-                    None if *next < ALIASES => {
+                    None if *next < ALIASES && has_room => {
                         *next = next.saturating_add(1);
                         next.saturating_sub(1)
                     }
@@ -407,15 +395,16 @@ impl Payer {
                 state.handle_sent(alias);
                 let (after, ticks) = (state.written_by, state.voucher.max_ticks);
                 let voucher = SignedVoucher::new(state.voucher, signature);
-                self.send(session, after, Message::Voucher { alias, voucher });
-                self.outputs.push_back(Output::Event(Event::Armed { channel: id, lane, ticks }));
+                self.journal.send(session, after, Message::Voucher { alias, voucher });
+                self.journal.tell(Event::Armed { channel: id, lane, ticks });
                 Ok(())
             }
             Asked::Close { channel: id, statement, theirs } => {
                 let Some(channel) = self.channels.get(&id) else { return Ok(()) };
                 let (session, owner_address) = (channel.session, channel.open.owner_address.clone());
                 if let Some(session) = session {
-                    self.send(session, self.last, Message::CloseSigned { channel: id, signature: signature.clone() });
+                    let message = Message::CloseSigned { channel: id, signature: signature.clone() };
+                    self.journal.send(session, self.journal.last(), message);
                 }
                 let contract = ChannelCloseMutual {
                     owner_address,
@@ -425,8 +414,8 @@ impl Payer {
                     payer_signature: signature,
                     payee_signature: theirs,
                 };
-                let request = self.request(Asked::Mutual(id));
-                self.outputs.push_back(Output::Build { request, contract: Box::new(contract.into()) });
+                let request = self.journal.request(Asked::Mutual(id));
+                self.journal.push(Output::Build { request, contract: Box::new(contract.into()) });
                 Ok(())
             }
             Asked::Mutual(_) => Err(Fault::Transaction),
@@ -435,7 +424,7 @@ impl Payer {
 
     /// The signer has refused. What was asked for is not done; a voucher may be asked for again with [`arm`](Self::arm).
     pub fn handle_refused(&mut self, request: Request) {
-        self.requests.remove(&request);
+        self.journal.asked.remove(&request);
     }
 
     /// The transaction that was asked for.
@@ -443,8 +432,8 @@ impl Payer {
     /// # Errors
     /// If none was asked for under this request, or the log cannot be written.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
-        self.check_log()?;
-        match self.requests.remove(&request) {
+        self.journal.check()?;
+        match self.journal.asked.remove(&request) {
             Some(Asked::Mutual(id)) => self.hand_in(id, transaction),
             _ => Err(Fault::Transaction),
         }
@@ -452,18 +441,18 @@ impl Payer {
 
     /// The log cannot be written. Nothing is paid until it can.
     pub fn handle_store_failure(&mut self) {
-        self.is_frozen = true;
+        self.journal.is_frozen = true;
     }
 
     /// The log has what it was given.
     pub fn handle_store_recovery(&mut self) {
-        self.is_frozen = false;
+        self.journal.is_frozen = false;
     }
 
     /// The next thing to do. To be asked again after every other call.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.journal.poll()
     }
 
     /// Where a channel stands.
@@ -498,14 +487,14 @@ impl Payer {
 
     fn hand_in(&mut self, id: ChannelId, transaction: SignedTransaction) -> Result<(), Fault> {
         let after = self.write(Record::Submitted(id, transaction.clone()))?;
-        self.outputs.push_back(Output::Submit(Gated::new(after, Box::new(transaction))));
+        self.journal.push(Output::Submit(Gated::new(after, Box::new(transaction))));
         Ok(())
     }
 
     fn settle(&mut self, id: ChannelId, claimed: Units) {
         // What the ledger knows to be over needs no care: should the record be lost, it is written again.
         if self.write(Record::Settled(id)).is_ok() {
-            self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+            self.journal.tell(Event::Settled { channel: id, claimed });
         }
     }
 
@@ -518,51 +507,23 @@ impl Payer {
         }
     }
 
-    const fn check_log(&self) -> Result<(), Fault> {
-        match (self.is_corrupt, self.is_frozen) {
-            (true, _) => Err(Fault::Corrupt),
-            (_, true) => Err(Fault::Frozen),
-            _ => Ok(()),
-        }
+    fn of_session(&self, session: Session) -> impl Iterator<Item = &PayerChannel> {
+        self.channels.values().filter(move |it| it.session == Some(session))
     }
 
     fn ask_to_sign(&mut self, after: UpdateId, voucher: Voucher) {
-        let request = self.request(Asked::Voucher(voucher.channel, voucher.lane, voucher.seq));
-        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Voucher(voucher)) });
-    }
-
-    fn request(&mut self, asked: Asked) -> Request {
-        let request = Request::new(self.next_request);
-        self.next_request = self.next_request.wrapping_add(1);
-        self.requests.insert(request, asked);
-        request
-    }
-
-    fn send(&mut self, session: Session, after: UpdateId, message: Message) {
-        self.outputs.push_back(Output::Send { session, message: Gated::new(after, message) });
+        let request = self.journal.request(Asked::Voucher(voucher.channel, voucher.lane, voucher.seq));
+        self.journal.push(Output::Sign { request, what: Gated::new(after, ToSign::Voucher(voucher)) });
     }
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
     fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
-        if self.is_corrupt {
-            // What is left of the log is for people to look at.
-            self.replay(record).map_err(|_| Fault::Corrupt)?;
-            return Ok(self.last);
-        }
-        let before = self.last;
-        let id = before.next().ok_or(Fault::Amount)?;
-        let bytes = record.encode();
-        self.last = id;
-        if self.replay(record).is_err() {
-            self.last = before;
-            return Err(Fault::Corrupt);
-        }
-        self.outputs.push_back(Output::Persist { id, record: bytes });
-        Ok(id)
+        let entry = self.journal.begin(record.encode())?;
+        self.replay(entry.id, record).map_err(|_| Fault::Corrupt)?;
+        Ok(self.journal.write(entry))
     }
 
-    fn replay(&mut self, record: Record) -> Result<(), RecordError> {
-        let last = self.last;
+    fn replay(&mut self, by: UpdateId, record: Record) -> Result<(), RecordError> {
         let lost = RecordError::Inconsistent;
         match record {
             Record::Opened { open, transaction, above } => {
@@ -576,9 +537,9 @@ impl Payer {
             Record::Voucher(voucher) => {
                 let channel = self.channels.get_mut(&voucher.channel).ok_or(lost)?;
                 match channel.lanes.get_mut(&voucher.lane) {
-                    Some(lane) if lane.voucher.seq < voucher.seq => lane.renew(voucher, last),
+                    Some(lane) if lane.voucher.seq < voucher.seq => lane.renew(voucher, by),
                     Some(_) => return Err(lost),
-                    None => drop(channel.lanes.insert(voucher.lane, PayerLane::new(voucher, last))),
+                    None => drop(channel.lanes.insert(voucher.lane, PayerLane::new(voucher, by))),
                 }
             }
             Record::Reserved(id, lane, seq, upto) => {
@@ -586,7 +547,7 @@ impl Payer {
                 if lane.voucher.seq != seq || upto > lane.voucher.max_ticks || upto < lane.reserved {
                     return Err(lost);
                 }
-                (lane.reserved, lane.reserved_by) = (upto, last);
+                (lane.reserved, lane.reserved_by) = (upto, by);
             }
             Record::Submitted(id, transaction) => {
                 self.channels.get_mut(&id).ok_or(lost)?.pending = Some(transaction);
@@ -624,7 +585,7 @@ fn sum<'a>(mut lanes: impl Iterator<Item = &'a PayerLane>) -> Option<Units> {
 
 impl Default for PayerConfig {
     fn default() -> Self {
-        Self { reserve: 64, ticks: 4096, open_window: 1500, close_within: 28_800 }
+        Self { reserve: 64, ticks: 4096, open_window: 1500, max_lanes: 64, close_within: 28_800 }
     }
 }
 
@@ -632,7 +593,7 @@ impl fmt::Debug for Payer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Payer")
             .field("channels", &self.channels.len())
-            .field("last", &self.last)
+            .field("last", &self.journal.last())
             .finish_non_exhaustive()
     }
 }

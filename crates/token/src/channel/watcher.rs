@@ -5,12 +5,12 @@
 
 mod record;
 
-use super::adjudicator::{Channel, Phase};
+use super::adjudicator::{Channel, Phase, ReadClaim};
 use super::fault::Fault;
 use super::gate::Gated;
+use super::journal::{Journal, RecordError};
 use super::log::Log;
 use super::output::{Event, Output, Request};
-use super::payer::RecordError;
 use crate::address::Address;
 use crate::contract::{ChannelClaim, LaneClaim};
 use crate::ids::{ChannelId, Height, Lane, UpdateId};
@@ -18,7 +18,7 @@ use crate::scheme::Schemes;
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
 use record::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct WatcherConfig {
     pub max_channels: usize,
     /// Channels that one client has brought.
     pub max_channels_of_client: usize,
-    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger.
+    /// Lanes of a channel: no more than [`ChannelParams::max_lanes`] of the ledger. Beyond that, those worth least give way to those worth more.
     ///
     /// [`ChannelParams::max_lanes`]: super::ChannelParams::max_lanes
     pub max_lanes: usize,
@@ -58,13 +58,7 @@ pub struct Watcher {
     /// How many channels each client has brought.
     clients: HashMap<Client, usize>,
     height: Height,
-    last: UpdateId,
-    requests: HashMap<Request, ChannelId>,
-    next_request: u64,
-    outputs: VecDeque<Output>,
-    is_frozen: bool,
-    /// The log is damaged: what is left of it is claimed, and nothing is taken.
-    is_corrupt: bool,
+    journal: Journal<ChannelId>,
 }
 
 /// A channel, and the best that is held of it.
@@ -101,12 +95,7 @@ impl Watcher {
             channels: HashMap::new(),
             clients: HashMap::new(),
             height: Height::new(0),
-            last: UpdateId::new(0),
-            requests: HashMap::new(),
-            next_request: 0,
-            outputs: VecDeque::new(),
-            is_frozen: false,
-            is_corrupt: false,
+            journal: Journal::default(),
         }
     }
 
@@ -121,12 +110,7 @@ impl Watcher {
         log: &Log,
     ) -> Result<Self, RecordError> {
         let mut watcher = Self::new(config, address, schemes);
-        watcher.is_corrupt = log.damage.is_some();
-        for bytes in log.snapshot.iter().chain(log.records.iter().map(|(_, record)| record)) {
-            let outcome = Record::decode(bytes).and_then(|record| watcher.replay(record));
-            outcome.or_else(|error| if watcher.is_corrupt { Ok(()) } else { Err(error) })?;
-        }
-        watcher.last = log.last();
+        watcher.journal = Journal::restore(log, |_, bytes| watcher.replay(Record::decode(bytes)?))?;
         Ok(watcher)
     }
 
@@ -155,7 +139,7 @@ impl Watcher {
         view: Option<&Channel>,
         claims: &[LaneClaim],
     ) -> Result<Gated<Units>, Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         self.height = self.height.max(now);
         let view = view.ok_or(Fault::UnknownChannel(id))?;
         let known = self.channels.get(&id);
@@ -173,39 +157,46 @@ impl Watcher {
             Phase::Done => return Err(Fault::Phase("done")),
         };
         let held = known.map_or(&[][..], |it| &it.lanes);
-        let (mut better, mut lanes) = (Vec::new(), held.len());
+        let mut better = Vec::new();
         if claims.is_empty() || claims.len() > self.config.max_lanes {
             return Err(Fault::Lanes);
         }
         for claim in claims.iter().filter(|claim| held.iter().all(|it| it.claim != **claim)) {
-            let (lane, value, not_after) = view.check_claim(&id, claim, self.height, &self.schemes)?;
+            let read = view.read_claim(&id, claim, self.height, &self.schemes)?;
+            let (lane, value, not_after) = (read.lane, read.value, read.until);
             let before = held.iter().find(|it| it.lane == lane);
-            lanes = lanes.saturating_add(usize::from(before.is_none()));
             let claimed = view.lanes().iter().find(|(it, _)| *it == lane).map_or(Units::ZERO, |(_, claimed)| *claimed);
             let is_beside = before.is_some_and(|it| it.value > claimed && !it.ends_before(next));
             if not_after != Height::new(0) && not_after < if is_beside { least_beside } else { least } {
                 return Err(Fault::EndsTooSoon);
             }
             if value > claimed.max(before.map_or(Units::ZERO, |it| it.value)) {
-                better.push(WatchedLane { lane, value, claimed, not_after, claim: claim.clone() });
+                better.push((read, WatchedLane { lane, value, claimed, not_after, claim: claim.clone() }));
             }
         }
-        let is_twice =
-            |(at, it): (usize, &WatchedLane)| better.iter().skip(at).skip(1).any(|other| other.lane == it.lane);
-        if lanes > self.config.max_lanes || better.iter().enumerate().any(is_twice) {
+        let is_twice = |(at, (it, _)): (usize, &(ReadClaim, WatchedLane))| {
+            better.iter().skip(at).skip(1).any(|(other, _)| other.lane == it.lane)
+        };
+        if better.iter().enumerate().any(is_twice) {
             return Err(Fault::Lanes);
         }
         if better.is_empty() {
             return Err(Fault::Stale);
         }
+        let dropped = self.dropped(held, better.iter().map(|(_, it)| it))?;
+        // Nobody pays for a walk: whatever else may be wrong is looked at before.
+        better.iter().try_for_each(|(read, _)| read.check_chain(&id))?;
         if known.is_none() {
             self.write(Record::Channel { id, client, opened_at: view.opened_at() })?;
         }
-        for it in better {
+        for lane in dropped {
+            self.write(Record::Dropped(id, lane))?;
+        }
+        for (_, it) in better {
             self.write(it.record(id))?;
         }
         self.look(id, view, None);
-        Ok(Gated::new(self.last, self.held(&id)))
+        Ok(Gated::new(self.journal.last(), self.held(&id)))
     }
 
     /// The ledger's view of a channel, at every height, from a block that will not be taken back. `limit` is what can be had of it over its life: its
@@ -231,7 +222,7 @@ impl Watcher {
             None if view.is_some() || now > channel.opened_at.saturating_add(self.config.open_window) => {
                 self.write(Record::Settled(id))?;
                 let claimed = view.map_or(Units::ZERO, Channel::claimed);
-                self.outputs.push_back(Output::Event(Event::Settled { channel: id, claimed }));
+                self.journal.tell(Event::Settled { channel: id, claimed });
             }
             None => {}
         }
@@ -243,35 +234,35 @@ impl Watcher {
     /// # Errors
     /// If none was asked for under this request.
     pub fn handle_built(&mut self, request: Request, transaction: SignedTransaction) -> Result<(), Fault> {
-        let id = self.requests.remove(&request).ok_or(Fault::Transaction)?;
+        let id = self.journal.asked.remove(&request).ok_or(Fault::Transaction)?;
         if let Some(channel) = self.channels.get_mut(&id) {
             (channel.asked, channel.submitted) = (None, Some(self.height));
         }
         // A claim is as good if it is forgotten here: it need not wait for the log.
-        self.outputs.push_back(Output::Submit(Gated::new(UpdateId::new(0), Box::new(transaction))));
+        self.journal.push(Output::Submit(Gated::new(UpdateId::new(0), Box::new(transaction))));
         Ok(())
     }
 
     /// The wallet has refused. It is asked again at the next height.
     pub fn handle_refused(&mut self, request: Request) {
-        let channel = self.requests.remove(&request).and_then(|id| self.channels.get_mut(&id));
+        let channel = self.journal.asked.remove(&request).and_then(|id| self.channels.get_mut(&id));
         channel.into_iter().for_each(|it| it.asked = None);
     }
 
     /// The log cannot be written. Nothing is taken until it can.
     pub fn handle_store_failure(&mut self) {
-        self.is_frozen = true;
+        self.journal.is_frozen = true;
     }
 
     /// The log has what it was given.
     pub fn handle_store_recovery(&mut self) {
-        self.is_frozen = false;
+        self.journal.is_frozen = false;
     }
 
     /// The next thing to do. To be asked again after every other call.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.journal.poll()
     }
 
     /// All channels, in no order.
@@ -283,6 +274,22 @@ impl Watcher {
     #[must_use]
     pub fn held(&self, id: &ChannelId) -> Units {
         self.channels.get(id).map_or(Units::ZERO, Watched::held)
+    }
+
+    /// The lanes that give way to new ones when there would be too many. A payer that brings vouchers of many lanes cannot shut out its payee's: those
+    /// of which least is left to claim give way to what is worth more.
+    fn dropped<'a>(
+        &self,
+        held: &[WatchedLane],
+        better: impl Iterator<Item = &'a WatchedLane> + Clone,
+    ) -> Result<Vec<Lane>, Fault> {
+        let stays = |it: &&WatchedLane| better.clone().all(|other| other.lane != it.lane);
+        let new = better.clone().filter(|it| held.iter().all(|other| other.lane != it.lane));
+        let excess = held.len().saturating_add(new.clone().count()).saturating_sub(self.config.max_lanes);
+        let least = new.map(WatchedLane::rest).min();
+        let mut poorer: Vec<_> = held.iter().filter(stays).filter(|it| Some(it.rest()) < least).collect();
+        poorer.sort_by_key(|it| it.rest());
+        Ok(poorer.get(..excess).ok_or(Fault::Lanes)?.iter().map(|it| it.lane).collect())
     }
 
     /// What the ledger says of a channel, and whether that is a reason to claim.
@@ -299,7 +306,7 @@ impl Watcher {
         };
         let before = std::mem::replace(&mut channel.deadline, deadline);
         if let Some(deadline) = deadline.filter(|_| before != deadline) {
-            self.outputs.push_back(Output::Event(Event::Closing { channel: id, deadline }));
+            self.journal.tell(Event::Closing { channel: id, deadline });
         }
         let is_due = |it: &WatchedLane| it.value > it.claimed && it.ends_before(soon);
         if deadline.is_some() || limit.is_some_and(|limit| channel.held() > limit) || channel.lanes.iter().any(is_due) {
@@ -321,34 +328,18 @@ impl Watcher {
         }
         lanes.sort_unstable_by_key(|it| it.lane);
         let claims = lanes.into_iter().map(|it| it.claim.clone()).collect();
-        let request = Request::new(self.next_request);
-        self.next_request = self.next_request.wrapping_add(1);
+        let request = self.journal.request(id);
         channel.asked = Some(request);
-        self.requests.insert(request, id);
         let (owner_address, channel) = (self.address.as_bytes().to_vec(), id.as_bytes().to_vec());
         let contract = Box::new(ChannelClaim { owner_address, channel, claims }.into());
-        self.outputs.push_back(Output::Build { request, contract });
-    }
-
-    const fn check_log(&self) -> Result<(), Fault> {
-        match (self.is_corrupt, self.is_frozen) {
-            (true, _) => Err(Fault::Corrupt),
-            (_, true) => Err(Fault::Frozen),
-            _ => Ok(()),
-        }
+        self.journal.push(Output::Build { request, contract });
     }
 
     /// Every change that is to survive goes this way: into the log, and by [`replay`](Self::replay) into the state.
-    fn write(&mut self, record: Record) -> Result<(), Fault> {
-        let bytes = record.encode();
-        let id = self.last.next().ok_or(Fault::Amount)?;
+    fn write(&mut self, record: Record) -> Result<UpdateId, Fault> {
+        let entry = self.journal.begin(record.encode())?;
         self.replay(record).map_err(|_| Fault::Corrupt)?;
-        // What is left of a damaged log is for people to look at.
-        if !self.is_corrupt {
-            self.last = id;
-            self.outputs.push_back(Output::Persist { id, record: bytes });
-        }
-        Ok(())
+        Ok(self.journal.write(entry))
     }
 
     fn replay(&mut self, record: Record) -> Result<(), RecordError> {
@@ -374,6 +365,10 @@ impl Watcher {
                     None => channel.lanes.push(renewed),
                 }
             }
+            Record::Dropped(id, lane) => {
+                let channel = self.channels.get_mut(&id).ok_or(RecordError::Inconsistent)?;
+                channel.lanes.retain(|it| it.lane != lane);
+            }
             Record::Settled(id) => {
                 let channel = self.channels.remove(&id).ok_or(RecordError::Inconsistent)?;
                 if let Some(brought) = self.clients.get_mut(&channel.client) {
@@ -396,6 +391,11 @@ impl Watched {
 }
 
 impl WatchedLane {
+    /// What is left to claim.
+    const fn rest(&self) -> Units {
+        self.value.saturating_sub(self.claimed)
+    }
+
     /// Whether the voucher counts no more at a height.
     fn ends_before(&self, height: Height) -> bool {
         self.not_after != Height::new(0) && self.not_after < height
@@ -431,7 +431,7 @@ impl fmt::Debug for Watcher {
         f.debug_struct("Watcher")
             .field("channels", &self.channels.len())
             .field("clients", &self.clients.len())
-            .field("last", &self.last)
+            .field("last", &self.journal.last())
             .finish_non_exhaustive()
     }
 }

@@ -5,13 +5,12 @@ use unchoke_core::Seed;
 use unchoke_token::channel::Channel;
 use unchoke_token::channel::adjudicator::Phase;
 use unchoke_token::contract::{
-    ChannelClaim, ChannelClose, ChannelCloseMutual, ChannelFinish, ChannelOpen, ChannelRelease, VaultAllocate,
-    VaultDeposit,
+    ChannelClaim, ChannelClose, ChannelCloseMutual, ChannelFinish, ChannelRelease, VaultAllocate, VaultDeposit,
 };
 use unchoke_token::ledger::{Key, Ledger as _, Proven};
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{Claim, CloseStatement, SignedVoucher, Voucher};
-use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Seq, Signable, Signer as _};
+use unchoke_token::{AssetId, ChannelId, Height, Lane, Seq, Signable, Signer as _};
 
 const SUPPLY: u128 = 3_000_000;
 
@@ -22,22 +21,6 @@ fn world() -> World {
         params.channels.open_window = 10;
         params.vault_delay = 5;
     })
-}
-
-fn open(world: &World, deposit: i64) -> ChannelOpen {
-    ChannelOpen {
-        owner_address: world.bytes(0),
-        payee_address: world.bytes(1),
-        asset_name: b"_".to_vec(),
-        deposit,
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: world.accounts[0].public_key(),
-        salt: vec![7; 16],
-        ledger: world.ledger.id().as_bytes().to_vec(),
-        opened_at: world.ledger.head().number.get() as i64,
-        dispute: 5,
-        ..ChannelOpen::default()
-    }
 }
 
 fn claim(world: &World, channel: ChannelId, base: u64, ticks: Option<u32>) -> Claim {
@@ -51,7 +34,7 @@ fn claim(world: &World, channel: ChannelId, base: u64, ticks: Option<u32>) -> Cl
 #[test]
 fn a_payee_claims_and_the_payer_gets_the_rest_after_the_dispute() {
     let mut world = world();
-    let contract = open(&world, 1000);
+    let contract = world.channel(1000);
     let id = world.apply(0, contract).unwrap().channel.unwrap();
     let held = |world: &World, number| world.ledger.balance(&world.address(number), AssetId::NATIVE).get();
     assert_eq!(held(&world, 0), 999_000);
@@ -93,7 +76,7 @@ fn a_payee_claims_and_the_payer_gets_the_rest_after_the_dispute() {
 #[test]
 fn both_close_at_a_total_and_the_payee_releases_at_once() {
     let mut world = world();
-    let contract = open(&world, 1000);
+    let contract = world.channel(1000);
     let id = world.apply(0, contract.clone()).unwrap().channel.unwrap();
     assert_eq!(id, Channel::id(&contract));
     assert!(world.apply(0, contract).is_err());
@@ -111,7 +94,7 @@ fn both_close_at_a_total_and_the_payee_releases_at_once() {
     assert!(world.apply(0, ChannelCloseMutual { total: 401, ..mutual.clone() }).is_err());
     assert_eq!(world.apply(0, mutual.clone()).unwrap().received, units(400));
     assert!(world.apply(0, mutual).is_err());
-    let mut second = open(&world, 500);
+    let mut second = world.channel(500);
     second.salt = vec![8; 16];
     let id = world.apply(0, second).unwrap().channel.unwrap();
     let claims = vec![claim(&world, id, 100, None).to_contract()];
@@ -137,7 +120,7 @@ fn a_vault_pays_what_it_has_and_the_rest_when_it_has_more() {
     };
     let for_other = allocate(&world, 2, 50);
     world.apply(0, for_other).unwrap();
-    let contract = open(&world, 0);
+    let contract = world.channel(0);
     let id = world.apply(0, contract).unwrap().channel.unwrap();
     let claims = vec![claim(&world, id, 130, None).to_contract()];
     let contract = ChannelClaim { owner_address: world.bytes(1), channel: id.as_bytes().to_vec(), claims };
@@ -159,7 +142,7 @@ fn a_vault_pays_what_it_has_and_the_rest_when_it_has_more() {
 #[test]
 fn a_client_checks_a_balance_and_its_absence_against_the_signed_root() {
     let mut world = world();
-    let contract = open(&world, 1000);
+    let contract = world.channel(1000);
     world.apply(0, contract).unwrap();
     let key = Key::Account(world.address(0));
     assert!(world.ledger.prove(&key).is_none());

@@ -3,11 +3,11 @@
 use crate::pair::{Pair, SESSION};
 use crate::world::units;
 use unchoke_token::channel::{Event, Fault, Message, PayeePhase, Session};
-use unchoke_token::contract::{ChannelClose, ChannelOpen, ChannelRelease, VaultDeposit};
+use unchoke_token::contract::{ChannelClose, ChannelRelease, VaultDeposit};
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Height, Lane, SchemeId, Seq, Signable, Signer as _};
+use unchoke_token::{ChannelId, Height, Lane, Seq, Signable, Signer as _};
 
 /// A voucher that ends at a height, and ten ticks of it, come to the payee.
 fn pay_until(pair: &mut Pair, id: ChannelId, lane: u32, end: Height) -> Vec<Fault> {
@@ -81,17 +81,7 @@ fn what_a_vault_could_not_pay_is_asked_for_when_it_has_more_even_after_the_end()
         |pair: &Pair, amount| VaultDeposit { owner_address: pair.world.bytes(0), asset_name: b"_".to_vec(), amount };
     let first = deposit(&pair, 20);
     pair.world.apply(0, first).unwrap();
-    let open = ChannelOpen {
-        owner_address: pair.world.bytes(0),
-        payee_address: pair.world.bytes(1),
-        asset_name: b"_".to_vec(),
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: pair.world.accounts[0].public_key(),
-        salt: vec![7; 16],
-        ledger: pair.world.ledger.id().as_bytes().to_vec(),
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let open = pair.world.channel(0);
     let id = pair.world.apply(0, open).unwrap().channel.unwrap();
     let see = |pair: &mut Pair, limit| {
         pair.world.seal(1);

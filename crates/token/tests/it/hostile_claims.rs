@@ -15,10 +15,7 @@ fn claim(world: &World, by: usize, voucher: &Voucher) -> LaneClaim {
 
 #[test]
 fn a_payer_that_fills_the_lanes_of_a_ledger_does_not_shut_out_its_payee() {
-    let mut pair = Pair::new();
-    let id = pair.open(900_000);
-    pair.payer.arm(id, LANE, units(800_000), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(900_000, 800_000, 1, 0);
     assert_eq!(pair.payee.held(&id), units(800_000));
     let of = |lane| Voucher::new(id, Lane::new(lane), Seq::new(1), units(1));
     let claims = (100..164).map(|lane| claim(&pair.world, 0, &of(lane))).collect();

@@ -1,9 +1,11 @@
 //! What payers and payees try who keep to the form of the messages and not to the rules.
 
 use crate::pair::{LANE, Pair, SESSION};
-use crate::world::units;
+use crate::world::{World, units};
+use unchoke_core::Seed;
 use unchoke_token::channel::ChannelStore as _;
-use unchoke_token::channel::{Disposition, Event, Fault, Message, Output, PayerPhase, Session};
+use unchoke_token::channel::{Disposition, Event, Fault, Message, Output, Payer, PayerConfig, PayerPhase, Session};
+use unchoke_token::contract::ChannelClaim;
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::{MAX_TICKS, Tick, TickError};
 use unchoke_token::voucher::{CloseStatement, SignedVoucher};
@@ -19,10 +21,7 @@ fn close(pair: &mut Pair, id: ChannelId, total: u64, not_after: u64) -> Result<(
 
 #[test]
 fn a_payer_agrees_to_no_total_that_stops_its_payments_for_longer_than_it_allows() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     let height = pair.world.ledger.head().number.get();
     for not_after in [u64::MAX, height + 28_801] {
         assert_eq!(close(&mut pair, id, 0, not_after), Err(Fault::EndsTooLate(Height::new(not_after))));
@@ -34,10 +33,7 @@ fn a_payer_agrees_to_no_total_that_stops_its_payments_for_longer_than_it_allows(
 
 #[test]
 fn a_payer_writes_and_signs_one_total_at_a_time() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     pair.deaf_ledger = true;
     let height = pair.world.ledger.head().number.get();
     let before = pair.logs[0].last().get();
@@ -100,6 +96,66 @@ fn a_payer_asks_for_no_voucher_that_its_payee_would_strike() {
     assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(1), &[][..]));
 }
 
+#[test]
+fn a_payer_arms_no_more_lanes_in_a_session_than_its_payee_gives_names_to() {
+    let mut pair = Pair::new();
+    let ids = [pair.open(1000), pair.open(2000)];
+    for (lane, id) in (0..64).zip(ids.into_iter().cycle()) {
+        pair.payer.arm(id, Lane::new(lane), units(1), units(0)).unwrap();
+        pair.run();
+    }
+    for id in ids {
+        assert_eq!(pair.payer.arm(id, Lane::new(99), units(1), units(0)), Err(Fault::Lanes));
+        assert_eq!(pair.payee.held(&id), units(32));
+    }
+    assert_eq!(pair.faults, []);
+}
+
+#[test]
+fn more_ticks_at_once_than_a_payee_walks_go_out_in_steps() {
+    let mut pair = Pair::new();
+    let mut config = PayerConfig::default();
+    config.ticks = 10_000;
+    pair.payer = Payer::new(config, Seed::new([5; 32]));
+    let id = pair.open(100_000);
+    pair.payer.arm(id, LANE, units(0), units(1)).unwrap();
+    pair.run();
+    pair.payer.pay(id, LANE, 10_000).unwrap();
+    pair.run();
+    assert_eq!((pair.payee.paid(&id, LANE), &pair.faults[..]), (units(10_000), &[][..]));
+}
+
+#[test]
+fn a_payer_arms_no_more_lanes_of_a_channel_than_the_ledger_keeps() {
+    let mut pair = Pair::new();
+    pair.world = World::new(3, |params| (params.channels.min_dispute, params.channels.max_lanes) = (5, 2));
+    let mut config = PayerConfig::default();
+    config.max_lanes = 2;
+    pair.payer = Payer::new(config, Seed::new([5; 32]));
+    let id = pair.open(1000);
+    let pay = |pair: &mut Pair, lane, amount| {
+        let outcome = pair.payer.arm(id, Lane::new(lane), units(amount), units(0));
+        pair.run();
+        // The ledger forgets the lane of which least was claimed, when there are too many.
+        let claims = pair.payee.claims(&id);
+        if outcome.is_ok() {
+            let owner_address = pair.world.bytes(1);
+            let claim = ChannelClaim { owner_address, channel: id.as_bytes().to_vec(), claims };
+            pair.world.apply(1, claim).unwrap();
+            pair.seal(1);
+        }
+        outcome
+    };
+    for round in 0..4 {
+        for lane in 0..3 {
+            let expected = if lane == 2 { Err(Fault::Lanes) } else { Ok(()) };
+            assert_eq!(pay(&mut pair, lane, 10 + u64::from(lane)), expected, "{round}");
+        }
+    }
+    let claimed = pair.world.ledger.channel(&id).unwrap().claimed();
+    assert_eq!((claimed, pair.payer.owed(&id)), (units(84), units(84)));
+}
+
 /// What the payee tells a session, and what it tells its owner.
 fn told(pair: &mut Pair, other: Session) -> (usize, Vec<Event>) {
     let (mut sent, mut events) = (0, Vec::new());
@@ -115,12 +171,7 @@ fn told(pair: &mut Pair, other: Session) -> (usize, Vec<Event>) {
 
 #[test]
 fn a_channel_stays_with_the_session_that_pays_until_that_ends() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 1).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 1);
     let other = Session::new(2);
     let ask = Message::Reestablish { channel: id, lanes: Vec::new() };
     assert_eq!(pair.payee.handle_message(pair.now, other, ask.clone()), Err(Fault::Busy));
@@ -137,10 +188,7 @@ fn a_channel_stays_with_the_session_that_pays_until_that_ends() {
 
 #[test]
 fn a_session_that_only_shows_what_was_paid_before_keeps_nobody_from_paying() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(100), units(1)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 100, 1, 0);
     pair.payee.disconnect(SESSION);
     pair.payer.connect(id, SESSION).unwrap();
     pair.run();
@@ -191,12 +239,7 @@ fn a_payer_hashes_nothing_for_a_voucher_that_it_has_not_signed_or_that_is_too_lo
 
 #[test]
 fn a_payer_takes_a_tick_of_its_own_chain_only_and_a_good_signature_only() {
-    let mut pair = Pair::new();
-    let id = pair.open(10_000);
-    pair.payer.arm(id, LANE, units(0), units(1)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 5).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(10_000, 0, 1, 5);
     // In a session that begins anew the payee tells what it holds.
     pair.payee.disconnect(SESSION);
     pair.payer.connect(id, SESSION).unwrap();

@@ -2,17 +2,18 @@
 
 #![allow(unsafe_code, reason = "an allocator that counts can only be written so")]
 
-use crate::world::{signer, units};
+use crate::world::{World, units};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 use unchoke_core::Seed;
-use unchoke_token::channel::{Channel, ChannelParams, Message, Payee, PayeeConfig, Session};
+use unchoke_token::channel::{Channel, Durable, Fault, Message, Output, Payee, PayeeConfig, Session};
 use unchoke_token::contract::ChannelOpen;
+use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Height, Lane, LedgerId, SchemeId, Schemes, Seq, Signable, Signer as _};
+use unchoke_token::{ChannelId, Lane, Schemes, Seq, Signable, Signer as _, UpdateId};
 
 /// Counts for each thread by itself, because tests run side by side.
 struct Counting;
@@ -39,31 +40,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const LEDGER: LedgerId = LedgerId::new([3; 32]);
 const CHANNELS: u16 = 10_000;
 
 /// The payer opens a channel, signs a voucher in a session of its own and pays three ticks of it, under each of these names.
-fn pay(payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item = u16>) -> ChannelId {
-    let payer = signer(1);
-    let open = ChannelOpen {
-        owner_address: payer.address().as_bytes().to_vec(),
-        payee_address: signer(2).address().as_bytes().to_vec(),
-        asset_name: b"_".to_vec(),
-        deposit: 1000,
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: payer.public_key(),
-        salt: [&number.to_le_bytes()[..], &[7; 14]].concat(),
-        ledger: LEDGER.as_bytes().to_vec(),
-        opened_at: 10,
-        dispute: 2000,
-        ..ChannelOpen::default()
-    };
-    let id = Channel::id(&open);
-    let view = Channel::open(&open, &LEDGER, Height::new(10), &ChannelParams::default(), &Schemes::default()).unwrap();
-    payee.handle_channel(Height::new(10), id, Some(&view), units(1000)).unwrap();
+fn pay(world: &World, payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item = u16>) -> ChannelId {
+    let salt = [&number.to_le_bytes()[..], &[7; 14]].concat();
+    let open = ChannelOpen { salt, ..world.channel(1000) };
+    let (id, now_at) = (Channel::id(&open), world.ledger.head().number);
+    let (ledger, params) = (world.ledger.id(), &world.ledger.params().channels);
+    let view = Channel::open(&open, &ledger, now_at, params, &Schemes::default()).unwrap();
+    payee.handle_channel(now_at, id, Some(&view), units(1000)).unwrap();
     let chain = TickChain::new(id, &Seed::new([1; 32]), 20);
     let voucher = Voucher::new(id, Lane::new(0), Seq::new(1), units(5)).with_ticks(*chain.anchor(), units(3), 20);
-    let signature = payer.sign(&Signable::Voucher(&voucher)).unwrap();
+    let signature = world.accounts[0].sign(&Signable::Voucher(&voucher)).unwrap();
     let session = Session::new(number.into());
     for alias in aliases {
         let voucher = SignedVoucher::new(voucher, signature.clone());
@@ -76,16 +65,37 @@ fn pay(payee: &mut Payee, number: u16, now: Instant, aliases: impl Iterator<Item
     id
 }
 
-fn new_payee() -> Payee {
-    Payee::new(PayeeConfig::default(), signer(2).address(), Arc::new(Schemes::default()), Seed::new([2; 32]).rng())
+/// A channel through which something was paid in a session that has ended, and its voucher.
+fn shown(world: &World, payee: &mut Payee, number: u16, now: Instant) -> (ChannelId, SignedVoucher) {
+    let id = pay(world, payee, number, now, std::iter::once(0));
+    payee.disconnect(Session::new(number.into()));
+    let ask = Message::Reestablish { channel: id, lanes: Vec::new() };
+    payee.handle_message(now, Session::new(7), ask).unwrap();
+    let held = std::iter::from_fn(|| payee.poll_output()).find_map(|output| match output {
+        Output::Send { message, .. } => message.open(Durable::up_to(UpdateId::new(u64::MAX))).ok(),
+        _ => None,
+    });
+    while payee.poll_output().is_some() {}
+    let Some(Message::Held { voucher, .. }) = held else { panic!("{held:?}") };
+    (id, voucher)
+}
+
+fn new_world() -> World {
+    World::new(2, |params| params.channels.min_dispute = 5)
+}
+
+fn new_payee(world: &World) -> Payee {
+    let (address, rng) = (world.address(1), Seed::new([2; 32]).rng());
+    Payee::new(PayeeConfig::default(), address, Arc::new(Schemes::default()), rng)
 }
 
 #[test]
 fn an_open_channel_takes_its_payee_512_bytes() {
-    let (now, before) = (Instant::now(), LIVE.get());
-    let mut payee = new_payee();
+    let (now, world) = (Instant::now(), new_world());
+    let before = LIVE.get();
+    let mut payee = new_payee(&world);
     for number in 0..CHANNELS {
-        pay(&mut payee, number, now, std::iter::once(0));
+        pay(&world, &mut payee, number, now, std::iter::once(0));
     }
     let each = (LIVE.get() - before) as usize / usize::from(CHANNELS);
     // Each has ticks that are not in the log yet.
@@ -103,9 +113,55 @@ fn an_open_channel_takes_its_payee_512_bytes() {
 
 #[test]
 fn a_payer_that_names_a_lane_again_and_again_takes_no_more_memory() {
-    let (now, mut payee) = (Instant::now(), new_payee());
-    let id = pay(&mut payee, 1, now, 0..10);
+    let (now, world) = (Instant::now(), new_world());
+    let mut payee = new_payee(&world);
+    let id = pay(&world, &mut payee, 1, now, 0..10);
     let before = LIVE.get();
-    assert_eq!(pay(&mut payee, 1, now, 10..10_000), id);
+    assert_eq!(pay(&world, &mut payee, 1, now, 10..10_000), id);
     assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+}
+
+#[test]
+fn sessions_that_show_one_voucher_in_turns_take_no_more_memory() {
+    let (now, world) = (Instant::now(), new_world());
+    let mut payee = new_payee(&world);
+    let (id, voucher) = shown(&world, &mut payee, 1, now);
+    let mut show = |alias| {
+        for session in [8, 9].map(Session::new) {
+            let message = Message::Voucher { alias, voucher: voucher.clone() };
+            payee.handle_message(now, session, message).unwrap();
+            assert_eq!(std::iter::from_fn(|| payee.poll_output()).count(), 1, "a receipt");
+        }
+        payee.poll_fault()
+    };
+    assert!((0..10).all(|alias| show(alias).is_none()));
+    let before = LIVE.get();
+    assert!((10..10_000).all(|alias| show(alias).is_none()));
+    assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+    assert_eq!(payee.held(&id), units(14));
+}
+
+#[test]
+fn a_session_names_64_lanes_at_a_time_and_no_more() {
+    let (now, world) = (Instant::now(), new_world());
+    let mut payee = new_payee(&world);
+    let session = Session::new(100_000);
+    let mut show = |number| {
+        let (_, voucher) = shown(&world, &mut payee, number, now);
+        payee.handle_message(now, session, Message::Voucher { alias: number, voucher }).unwrap();
+        let told = std::iter::from_fn(|| payee.poll_output()).count();
+        (told, payee.poll_fault().map(|(_, fault)| fault))
+    };
+    for number in 0..64 {
+        assert_eq!(show(number), (1, None));
+    }
+    for number in 64..100 {
+        assert_eq!(show(number), (0, Some(Fault::Lanes)));
+    }
+    // One that has a name may get another one.
+    assert_eq!(show(5), (1, None));
+    payee.disconnect(session);
+    let (_, voucher) = shown(&world, &mut payee, 99, now);
+    payee.handle_message(now, session, Message::Voucher { alias: 0, voucher }).unwrap();
+    assert_eq!((payee.poll_output().is_some(), payee.poll_fault()), (true, None));
 }

@@ -9,10 +9,10 @@ use unchoke_token::channel::{
     ChannelStore as _, Event, Fault, MemoryChannelStore, Message, Output, Payee, PayeeConfig, PayeePhase, Payer,
     PayerConfig, Session,
 };
-use unchoke_token::contract::{ChannelClose, ChannelOpen, Contract};
+use unchoke_token::contract::{ChannelClose, Contract};
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::voucher::CloseStatement;
-use unchoke_token::{AssetId, ChannelId, Height, Lane, SchemeId, Schemes, Signable, Signer as _};
+use unchoke_token::{AssetId, ChannelId, Height, Lane, Schemes, Signable, Signer as _};
 
 pub(crate) const SESSION: Session = Session::new(1);
 pub(crate) const LANE: Lane = Lane::new(0);
@@ -49,19 +49,7 @@ impl Pair {
 
     /// Opens a channel and puts it into a block.
     pub(crate) fn open(&mut self, deposit: i64) -> ChannelId {
-        let open = ChannelOpen {
-            owner_address: self.world.bytes(0),
-            payee_address: self.world.bytes(1),
-            asset_name: b"_".to_vec(),
-            deposit,
-            voucher_scheme: SchemeId::ED25519.get().into(),
-            voucher_key: self.world.accounts[0].public_key(),
-            salt: vec![7; 16],
-            ledger: self.world.ledger.id().as_bytes().to_vec(),
-            opened_at: self.world.ledger.head().number.get() as i64,
-            dispute: 5,
-            ..ChannelOpen::default()
-        };
+        let open = self.world.channel(deposit);
         let transaction = self.world.sign(0, open);
         let id = self.payer.open(transaction).unwrap();
         self.run();
@@ -69,6 +57,19 @@ impl Pair {
         self.payer.connect(id, SESSION).unwrap();
         self.run();
         id
+    }
+
+    /// The two, after the payer has signed for `base` and paid so many ticks of `tick_value`.
+    pub(crate) fn paying(deposit: i64, base: u64, tick_value: u64, ticks: u32) -> (Self, ChannelId) {
+        let mut pair = Self::new();
+        let id = pair.open(deposit);
+        pair.payer.arm(id, LANE, units(base), units(tick_value)).unwrap();
+        pair.run();
+        if ticks > 0 {
+            pair.payer.pay(id, LANE, ticks).unwrap();
+            pair.run();
+        }
+        (pair, id)
     }
 
     /// Does what both ask for, until neither asks for anything.
@@ -163,10 +164,7 @@ fn new_payee(world: &World) -> Payee {
 
 #[test]
 fn a_thousand_ticks_are_paid_with_one_signature_and_both_close_at_once() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(7), units(3)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 7, 3, 0);
     for _ in 0..1000 {
         pair.payer.pay(id, LANE, 1).unwrap();
         pair.run();
@@ -193,12 +191,7 @@ fn a_thousand_ticks_are_paid_with_one_signature_and_both_close_at_once() {
 
 #[test]
 fn a_payer_that_has_crashed_learns_from_its_payee_how_far_it_was_and_goes_on() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 70).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 0, 3, 70);
     // Ten ticks are lost on their way.
     pair.payer.pay(id, LANE, 10).unwrap();
     while let Some(output) = pair.payer.poll_output() {
@@ -243,10 +236,7 @@ fn a_payer_that_has_lost_its_log_takes_over_what_its_payee_shows() {
 
 #[test]
 fn a_payee_that_has_crashed_loses_no_more_than_it_has_allowed_and_claims_when_the_payer_closes() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 0, 3, 0);
     for _ in 0..40 {
         pair.payer.pay(id, LANE, 1).unwrap();
         pair.run();
@@ -277,10 +267,7 @@ fn a_payee_that_has_crashed_loses_no_more_than_it_has_allowed_and_claims_when_th
 
 #[test]
 fn with_a_damaged_log_a_payer_only_closes_and_a_payee_only_claims() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(5), units(3)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 5, 3, 0);
     for _ in 0..4 {
         pair.payer.pay(id, LANE, 16).unwrap();
         pair.run();
@@ -363,12 +350,7 @@ fn a_payer_that_has_lost_its_log_signs_nothing_before_its_payee_has_told() {
 
 #[test]
 fn a_total_that_nobody_has_handed_in_lapses_and_payments_go_on() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 5).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 0, 3, 5);
     let last = pair.world.ledger.head().number.saturating_add(2);
     pair.payee.propose_close(id, last).unwrap();
     // A second one ends sooner; the first counts as long as before.
@@ -386,13 +368,32 @@ fn a_total_that_nobody_has_handed_in_lapses_and_payments_go_on() {
 }
 
 #[test]
+fn a_payee_that_asks_again_for_a_later_end_means_the_total_that_counts() {
+    let (mut pair, id) = Pair::paying(1000, 5, 3, 0);
+    let height = pair.world.ledger.head().number;
+    pair.payee.propose_close(id, height.saturating_add(9)).unwrap();
+    while let Some(output) = pair.payee.poll_output() {
+        pair.carry_out(1, output);
+    }
+    let close = pair.to_payer.pop_back().unwrap();
+    pair.payer.handle_message(SESSION, close, &Schemes::default()).unwrap();
+    // The payer's log has the total when it dies, and nobody has its signature.
+    while let Some(output) = pair.payer.poll_output() {
+        if matches!(output, Output::Persist { .. }) {
+            pair.carry_out(0, output);
+        }
+    }
+    pair.logs[0].sync().unwrap();
+    pair.restart_payer(id);
+    pair.payee.propose_close(id, height.saturating_add(20)).unwrap();
+    pair.run();
+    pair.seal(1);
+    assert_eq!((pair.held(1), &pair.faults[..]), (1_000_005, &[][..]));
+}
+
+#[test]
 fn a_payer_that_does_not_know_what_it_has_revealed_agrees_to_no_total() {
-    let mut pair = Pair::new();
-    let id = pair.open(100_000);
-    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
-    pair.run();
-    pair.payer.pay(id, LANE, 5).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(100_000, 0, 3, 5);
     let total = CloseStatement::new(id, units(5 * 3 + 1), Height::new(99));
     let signature = pair.world.accounts[1].sign(&Signable::Close(&total)).unwrap();
     let close = Message::Close { channel: id, total: total.total, not_after: total.not_after, signature };
@@ -410,10 +411,7 @@ fn a_payer_that_does_not_know_what_it_has_revealed_agrees_to_no_total() {
 
 #[test]
 fn a_snapshot_of_a_payer_knows_what_can_be_claimed_by_older_vouchers() {
-    let mut pair = Pair::new();
-    let id = pair.open(1000);
-    pair.payer.arm(id, LANE, units(0), units(3)).unwrap();
-    pair.run();
+    let (mut pair, id) = Pair::paying(1000, 0, 3, 0);
     pair.payer.pay(id, LANE, 300).unwrap();
     while let Some(output) = pair.payer.poll_output() {
         pair.carry_out(0, output);

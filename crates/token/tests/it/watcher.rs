@@ -14,7 +14,7 @@ use unchoke_token::contract::{
 use unchoke_token::ledger::Ledger as _;
 use unchoke_token::tick::TickChain;
 use unchoke_token::voucher::{Claim, SignedVoucher, Voucher};
-use unchoke_token::{ChannelId, Height, Lane, SchemeId, Schemes, Seq, Signable, Signer as _, Units};
+use unchoke_token::{ChannelId, Height, Lane, Schemes, Seq, Signable, Signer as _, Units};
 
 const CLIENT: Client = Client::new(7);
 
@@ -196,21 +196,49 @@ fn a_forged_claim_and_one_of_an_unknown_channel_are_refused_and_change_nothing()
 }
 
 #[test]
+fn a_payer_that_fills_the_lanes_of_a_watcher_does_not_shut_out_its_payee() {
+    let mut watch = Watch::new();
+    let id = watch.pair.open(1000);
+    let dust: Vec<_> = (10..13).map(|lane| watch.claim(id, lane, 2, 0, 0)).collect();
+    assert_eq!(watch.bring(Client::new(9), id, &dust), Ok(units(6)));
+    assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 2, 0, 0)]), Err(Fault::Lanes));
+    let claims = [watch.claim(id, 0, 5, 10, 0), watch.claim(id, 1, 3, 0, 0)];
+    assert_eq!(watch.bring(CLIENT, id, &claims), Ok(units(40)));
+    assert_eq!(watch.bring(Client::new(9), id, &dust[..2]), Err(Fault::Lanes));
+    watch.restart();
+    assert_eq!(watch.watcher.held(&id), units(40));
+    watch.close(id);
+    watch.seal();
+    watch.seal();
+    assert_eq!(watch.pair.world.ledger.channel(&id).unwrap().claimed(), units(40));
+    // What the ledger has counted is worth nothing here any more.
+    assert_eq!(watch.bring(Client::new(9), id, &dust[..1]), Ok(units(40)));
+}
+
+#[test]
+fn a_watcher_walks_no_chain_of_a_claim_that_is_no_better_or_stands_beside_a_bad_one() {
+    let mut watch = Watch::new();
+    let id = watch.pair.open(1000);
+    assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 5, 10, 0)]), Ok(units(35)));
+    let bend = |lane, tick| {
+        let mut claim = watch.claim(id, lane, 5, tick, 0);
+        claim.preimage[0] ^= 1;
+        claim
+    };
+    let (worse, better) = (bend(0, 9), bend(0, 11));
+    let mut forged = watch.claim(id, 1, 5, 20, 0);
+    forged.signature[3] ^= 1;
+    assert_eq!(watch.bring(CLIENT, id, &[worse]), Err(Fault::Stale));
+    let both = [better.clone(), forged];
+    assert_eq!(watch.bring(CLIENT, id, &both), Err(Fault::Ledger(ChannelError::Signature)));
+    assert_eq!(watch.bring(CLIENT, id, &[better]), Err(Fault::Ledger(ChannelError::Tick(11))));
+}
+
+#[test]
 fn channels_and_lanes_are_limited_in_all_and_for_each_client() {
     let mut watch = Watch::new();
     let open = |watch: &mut Watch, salt| {
-        let open = ChannelOpen {
-            owner_address: watch.pair.world.bytes(0),
-            payee_address: watch.pair.world.bytes(1),
-            asset_name: b"_".to_vec(),
-            deposit: 100,
-            voucher_scheme: SchemeId::ED25519.get().into(),
-            voucher_key: watch.pair.world.accounts[0].public_key(),
-            salt: vec![salt; 16],
-            ledger: watch.pair.world.ledger.id().as_bytes().to_vec(),
-            dispute: 5,
-            ..ChannelOpen::default()
-        };
+        let open = ChannelOpen { salt: vec![salt; 16], ..watch.pair.world.channel(100) };
         watch.pair.world.apply(0, open).unwrap().channel.unwrap()
     };
     let ids: Vec<_> = (1..=4).map(|salt| open(&mut watch, salt)).collect();
@@ -282,18 +310,7 @@ fn a_watcher_claims_before_a_voucher_ends_and_before_a_reservation_is_gone() {
     let (owner, payee, asset) = (owner_address.clone(), payee_address.clone(), asset_name.clone());
     let allocate = VaultAllocate { owner_address: owner, payee_address: payee, asset_name: asset, amount };
     watch.pair.world.apply(0, allocate).unwrap();
-    let open = ChannelOpen {
-        owner_address: owner_address.clone(),
-        payee_address: payee_address.clone(),
-        asset_name: asset_name.clone(),
-        voucher_scheme: SchemeId::ED25519.get().into(),
-        voucher_key: watch.pair.world.accounts[0].public_key(),
-        salt: vec![9; 16],
-        ledger: watch.pair.world.ledger.id().as_bytes().to_vec(),
-        opened_at: watch.height().get() as i64,
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let open = watch.pair.world.channel(0);
     let id = watch.pair.world.apply(0, open).unwrap().channel.unwrap();
     assert_eq!(watch.bring(CLIENT, id, &[watch.claim(id, 0, 40, 0, 0)]), Ok(units(40)));
     let see = |watch: &mut Watch| {

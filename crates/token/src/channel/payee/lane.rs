@@ -20,13 +20,8 @@ pub(super) struct PayeeLane {
     pub(super) claimed: Units,
     /// Bytes served, or what else is measured.
     pub(super) served: u64,
-    /// Its name in the channel's session.
-    pub(super) alias: Option<u16>,
     /// Whether its ticks go into the log when their time has come.
     pub(super) is_noted: bool,
-    /// Whether something new was paid in it under its name, in a session that has not ended. Who can pay is the payer; who asks or shows what was
-    /// paid before may be anybody.
-    pub(super) is_paid: bool,
     /// Vouchers in a row that were worth no more than the one before.
     rearmed: u8,
 }
@@ -35,17 +30,15 @@ impl PayeeLane {
     pub(super) fn new(signed: SignedVoucher) -> Self {
         let SignedVoucher { voucher, signature } = signed;
         let (signature, last) = (signature[..].into(), Tick::new(0, voucher.anchor));
-        let (flushed, claimed, served, alias) = (0, Units::ZERO, 0, None);
-        let (is_noted, is_paid, rearmed) = (false, false, 0);
-        Self { voucher, signature, last, flushed, claimed, served, alias, is_noted, is_paid, rearmed }
+        let (claimed, served) = (Units::ZERO, 0);
+        Self { voucher, signature, last, flushed: 0, claimed, served, is_noted: false, rearmed: 0 }
     }
 
     /// A later voucher takes the place of the last one.
     pub(super) fn renew(&mut self, signed: SignedVoucher) {
-        let (served, claimed, alias) = (self.served, self.claimed, self.alias);
-        let (is_noted, is_paid) = (self.is_noted, self.is_paid);
+        let (served, claimed, is_noted) = (self.served, self.claimed, self.is_noted);
         let rearmed = if signed.voucher.base > self.voucher.base { 0 } else { self.rearmed.saturating_add(1) };
-        *self = Self { served, claimed, alias, is_noted, is_paid, rearmed, ..Self::new(signed) };
+        *self = Self { served, claimed, is_noted, rearmed, ..Self::new(signed) };
     }
 
     /// Takes a tick.

@@ -1,11 +1,10 @@
 //! What payers say to a payee.
 
 use super::record::Record;
-use super::table::PayeeChannel;
 use super::{Payee, PayeePhase};
 use crate::channel::fault::Fault;
 use crate::channel::message::Message;
-use crate::channel::output::{Event, Output, Session};
+use crate::channel::output::{Event, Session};
 use crate::ids::{ChannelId, Height, Lane, SchemeId, Seq};
 use crate::scheme::Check;
 use crate::tick::Tick;
@@ -20,7 +19,7 @@ impl Payee {
     /// # Errors
     /// [`Fault::disposition`] tells what to do.
     pub fn handle_message(&mut self, now: Instant, session: Session, message: Message) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         match message {
             Message::Voucher { alias, voucher } => {
                 self.unchecked.push((session, alias, voucher));
@@ -86,48 +85,48 @@ impl Payee {
     /// A voucher whose signature is good.
     fn take_voucher(&mut self, session: Session, alias: u16, signed: SignedVoucher) -> Result<(), Fault> {
         let (voucher, config) = (signed.voucher, self.config);
-        let id = voucher.channel;
-        let channel = self.channels.get_mut(&id).ok_or(Fault::UnknownChannel(id))?;
+        let (id, lane) = (voucher.channel, voucher.lane);
+        let place = self.channels.place(&id).ok_or(Fault::UnknownChannel(id))?;
+        let channel = self.channels.at(place).ok_or(Fault::UnknownChannel(id))?;
         if let Err(fault) = channel.check_session(session) {
             return Err(self.contested(session, id, fault));
         }
         channel.check_open()?;
-        if let Some(lane) = channel.lane(voucher.lane) {
-            if lane.voucher == voucher {
-                channel.handle_session(session);
-                // It comes again in a new session.
-                self.name(session, alias, &id, voucher.lane)?;
-                return self.receipt(session, alias, id, voucher.lane);
+        let held = channel.lane(lane);
+        // What is held comes again in a new session.
+        let is_new = held.is_none_or(|it| it.voucher != voucher);
+        if is_new {
+            match held {
+                Some(it) if voucher.seq <= it.voucher.seq || voucher.base < it.value() => return Err(Fault::Stale),
+                Some(it) if it.is_idle() && voucher.base <= it.voucher.base => return Err(Fault::Idle),
+                None if channel.lanes.len() >= config.max_lanes => return Err(Fault::Lanes),
+                _ => {}
             }
-            if voucher.seq <= lane.voucher.seq || voucher.base < lane.value() {
-                return Err(Fault::Stale);
+            let end = voucher.not_after;
+            if end != Height::new(0) && end < self.height.saturating_add(config.min_life) {
+                return Err(Fault::EndsTooSoon);
             }
-            if lane.is_idle() && voucher.base <= lane.voucher.base {
-                return Err(Fault::Idle);
+            let need = channel.held_besides(lane)?.checked_add(voucher.base).ok_or(Fault::Amount)?;
+            if need > channel.limit {
+                return Err(Fault::Funds { need, have: channel.limit });
             }
-        } else if channel.lanes.len() >= config.max_lanes {
-            return Err(Fault::Lanes);
         }
-        let end = voucher.not_after;
-        if end != Height::new(0) && end < self.height.saturating_add(config.min_life) {
-            return Err(Fault::EndsTooSoon);
+        self.names.check(session, alias, place, lane)?;
+        if is_new {
+            self.write(Record::Voucher(signed))?;
+            self.journal.tell(Event::Credit { channel: id, lane, total: voucher.base });
         }
-        let need = channel.held_besides(voucher.lane)?.checked_add(voucher.base).ok_or(Fault::Amount)?;
-        if need > channel.limit {
-            return Err(Fault::Funds { need, have: channel.limit });
+        self.names.insert(session, alias, place, lane);
+        if let Some(channel) = self.channels.at_mut(place) {
+            channel.session = session;
+            channel.is_paid |= is_new;
         }
-        // The lane is there, and can have a name, when its voucher is written.
-        self.check_name(session, alias, &id, voucher.lane)?;
-        self.write(Record::Voucher(signed))?;
-        self.channels.get_mut(&id).into_iter().for_each(|it| it.handle_session(session));
-        self.name(session, alias, &id, voucher.lane)?;
-        self.channels.get_mut(&id).into_iter().for_each(|it| it.handle_paid(session, voucher.lane, alias));
-        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane: voucher.lane, total: voucher.base }));
-        self.receipt(session, alias, id, voucher.lane)
+        self.receipt(session, alias, place, lane);
+        Ok(())
     }
 
     fn handle_tick(&mut self, now: Instant, session: Session, alias: u16, tick: Tick) -> Result<(), Fault> {
-        let (place, lane) = *self.aliases.get(&(session, alias)).ok_or(Fault::Alias(alias))?;
+        let (place, lane) = self.names.lane(session, alias).ok_or(Fault::Alias(alias))?;
         let config = self.config;
         let channel = self.channels.at_mut(place).ok_or(Fault::Alias(alias))?;
         channel.check_session(session)?;
@@ -150,8 +149,8 @@ impl Payee {
         state.accept(&id, tick)?;
         let (total, unflushed) = (state.value(), state.unflushed());
         state.is_noted |= unflushed < config.flush_ticks;
-        channel.handle_paid(session, lane, alias);
-        self.outputs.push_back(Output::Event(Event::Credit { channel: id, lane, total }));
+        (channel.session, channel.is_paid) = (session, true);
+        self.journal.tell(Event::Credit { channel: id, lane, total });
         if unflushed >= config.flush_ticks {
             self.flush(place, lane);
             return Ok(());
@@ -179,15 +178,15 @@ impl Payee {
             messages.push(Message::Held { voucher, tick });
         }
         messages.push(Message::Reestablish { channel: id, lanes });
-        let after = self.last;
-        messages.into_iter().for_each(|message| self.send(session, after, message));
+        let after = self.journal.last();
+        messages.into_iter().for_each(|message| self.journal.send(session, after, message));
         Ok(())
     }
 
     /// Tells the owner that two sessions speak of one channel.
     fn contested(&mut self, by: Session, channel: ChannelId, fault: Fault) -> Fault {
-        if let Some(holder) = self.channels.get(&channel).map(PayeeChannel::session) {
-            self.outputs.push_back(Output::Event(Event::Contested { channel, holder, by }));
+        if let Some(holder) = self.channels.get(&channel).map(|it| it.session) {
+            self.journal.tell(Event::Contested { channel, holder, by });
         }
         fault
     }
@@ -204,26 +203,6 @@ impl Payee {
             return Err(Fault::Signature);
         }
         // The payer hands it in. If it does not, the claims are as good as before.
-        Ok(())
-    }
-
-    /// Whether a name can be given to a lane.
-    fn check_name(&self, session: Session, alias: u16, id: &ChannelId, lane: Lane) -> Result<(), Fault> {
-        let place = self.channels.place(id).ok_or(Fault::UnknownChannel(*id))?;
-        let named = self.aliases.get(&(session, alias));
-        if named.is_none_or(|named| *named == (place, lane)) { Ok(()) } else { Err(Fault::Alias(alias)) }
-    }
-
-    /// Gives a name to a lane, in place of the one that it has in the session.
-    fn name(&mut self, session: Session, alias: u16, id: &ChannelId, lane: Lane) -> Result<(), Fault> {
-        self.check_name(session, alias, id, lane)?;
-        let place = self.channels.place(id).ok_or(Fault::UnknownChannel(*id))?;
-        let channel = self.channels.at_mut(place).ok_or(Fault::UnknownChannel(*id))?;
-        let state = channel.lane_mut(lane).ok_or(Fault::UnknownLane(lane))?;
-        if let Some(before) = state.alias.replace(alias) {
-            self.aliases.remove(&(session, before));
-        }
-        self.aliases.insert((session, alias), (place, lane));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What a payee's log says.
 
 use crate::address::Address;
-use crate::channel::payer::RecordError;
+use crate::channel::journal::RecordError;
 use crate::ids::SchemeId;
 use crate::ids::{ChannelId, Height, Lane, Seq};
 use crate::proto::{DecodeError, Reader, Writer};

@@ -18,7 +18,7 @@ pub(super) struct Table {
 }
 
 /// Where a channel stands in the table. Another one may take the place later.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Place(u32);
 
 /// A channel, as its payee knows it.
@@ -38,8 +38,11 @@ pub(super) struct PayeeChannel {
     /// Whether the wallet is asked for a claim.
     pub(super) is_asked: bool,
     pub(super) phase: PayeePhase,
+    /// Whether something new was paid in its session, which has not ended. Who can pay is the payer; who asks or shows what was paid before may
+    /// be anybody.
+    pub(super) is_paid: bool,
     /// The last session that has named a lane of it.
-    session: Session,
+    pub(super) session: Session,
     pub(super) lanes: Box<[PayeeLane]>,
 }
 
@@ -68,6 +71,11 @@ pub enum PayeePhase {
         /// What is missing.
         rest: Units,
     },
+}
+
+impl Place {
+    pub(super) const FIRST: Self = Self(0);
+    pub(super) const LAST: Self = Self(u32::MAX);
 }
 
 impl Table {
@@ -136,6 +144,7 @@ impl PayeeChannel {
             has_deposit: false,
             is_asked: false,
             phase: PayeePhase::Unknown,
+            is_paid: false,
             session: Session::new(0),
             lanes: Box::default(),
         }
@@ -167,39 +176,7 @@ impl PayeeChannel {
 
     /// Whether a session may speak of the channel: not while another one pays through it.
     pub(super) fn check_session(&self, session: Session) -> Result<(), Fault> {
-        let is_paid = session != self.session && self.lanes.iter().any(|it| it.is_paid);
-        if is_paid { Err(Fault::Busy) } else { Ok(()) }
-    }
-
-    /// A session takes the place of the one before, in which lanes had other names.
-    pub(super) fn handle_session(&mut self, session: Session) {
-        if session != self.session {
-            self.lanes.iter_mut().for_each(|it| (it.alias, it.is_paid) = (None, false));
-        }
-        self.session = session;
-    }
-
-    /// Something new was paid in a session under a lane's name.
-    pub(super) fn handle_paid(&mut self, session: Session, lane: Lane, alias: u16) {
-        self.handle_session(session);
-        self.lane_mut(lane).into_iter().for_each(|it| (it.alias, it.is_paid) = (Some(alias), true));
-    }
-
-    /// The session that pays.
-    pub(super) const fn session(&self) -> Session {
-        self.session
-    }
-
-    /// The session and the name under which the payer speaks of a lane.
-    pub(super) fn name(&self, lane: &PayeeLane) -> Option<(Session, u16)> {
-        Some((self.session, lane.alias?))
-    }
-
-    /// A session has ended in which a lane had this name.
-    pub(super) fn handle_ended(&mut self, lane: Lane, name: (Session, u16)) {
-        let session = self.session;
-        let lane = self.lane_mut(lane).filter(|it| Some(name) == it.alias.map(|alias| (session, alias)));
-        lane.into_iter().for_each(|it| (it.alias, it.is_paid) = (None, false));
+        if self.is_paid && session != self.session { Err(Fault::Busy) } else { Ok(()) }
     }
 
     /// What was paid in all lanes.

@@ -31,7 +31,7 @@ impl Payer {
                     state.acked = index;
                     let total = state.voucher.value(index).ok_or(Fault::Amount)?;
                     let event = Event::Receipt { channel: id, lane, total, served };
-                    self.outputs.push_back(Output::Event(event));
+                    self.journal.tell(event);
                 }
                 Ok(())
             }
@@ -91,7 +91,7 @@ impl Payer {
             }
         }
         if is_later {
-            self.check_log()?;
+            self.journal.check()?;
             self.write(Record::Voucher(voucher))?;
             // How many of its ticks were revealed nobody here knows: all of them may be claimed.
             self.write(Record::Reserved(id, lane, voucher.seq, voucher.max_ticks))?;
@@ -101,7 +101,7 @@ impl Payer {
         let index = if state.voucher == voucher { index } else { 0 };
         if index > state.reserved {
             let record = Record::Reserved(id, lane, voucher.seq, index);
-            self.check_log()?;
+            self.journal.check()?;
             self.write(record)?;
         }
         channel_lane(&mut self.channels, id, lane)?.handle_held(index);
@@ -143,7 +143,7 @@ impl Payer {
         theirs: Vec<u8>,
         schemes: &Schemes,
     ) -> Result<(), Fault> {
-        self.check_log()?;
+        self.journal.check()?;
         let id = statement.channel;
         let channel = self.channels.get(&id).filter(|it| it.session == Some(session));
         let channel = channel.ok_or(Fault::UnknownChannel(id))?;
@@ -161,7 +161,7 @@ impl Payer {
                 if !is_same {
                     return Err(Fault::Phase("agreed on already"));
                 }
-                if is_handed_in || self.requests.values().any(is_in_hand) {
+                if is_handed_in || self.journal.asked.values().any(is_in_hand) {
                     return Ok(());
                 }
             }
@@ -187,9 +187,9 @@ impl Payer {
             return Err(Fault::Signature);
         }
         let is_written = matches!(channel.phase, PayerPhase::CoopClosing { .. });
-        let after = if is_written { self.last } else { self.write(Record::Agreed(statement))? };
-        let request = self.request(Asked::Close { channel: id, statement, theirs });
-        self.outputs.push_back(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
+        let after = if is_written { self.journal.last() } else { self.write(Record::Agreed(statement))? };
+        let request = self.journal.request(Asked::Close { channel: id, statement, theirs });
+        self.journal.push(Output::Sign { request, what: Gated::new(after, ToSign::Close(statement)) });
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! What a payer's log says.
 
+use crate::channel::journal::RecordError;
 use crate::contract::{ChannelOpen, Contract};
 use crate::ids::{ChannelId, Height, Lane, Seq};
 use crate::proto::{DecodeError, Reader, Writer};
 use crate::transaction::SignedTransaction;
 use crate::units::Units;
-use crate::voucher::{CloseStatement, Voucher, VoucherError};
+use crate::voucher::{CloseStatement, Voucher};
 
 /// A change that survives.
 pub(super) enum Record {
@@ -23,21 +24,6 @@ pub(super) enum Record {
     Settled(ChannelId),
     /// What can be claimed by vouchers of a lane that are not in the log any more.
     Floor(ChannelId, Lane, Units),
-}
-
-/// A log that does not say what a machine's log says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// A record cannot be read.
-    #[error("bad record: {0}")]
-    Decode(#[from] DecodeError),
-    /// A voucher cannot be read.
-    #[error("bad voucher in a record: {0}")]
-    Voucher(#[from] VoucherError),
-    /// A record does not follow from those before.
-    #[error("a record contradicts those before")]
-    Inconsistent,
 }
 
 impl Record {

@@ -1,7 +1,7 @@
 //! What a watcher's log says.
 
 use super::Client;
-use crate::channel::payer::RecordError;
+use crate::channel::journal::RecordError;
 use crate::contract::LaneClaim;
 use crate::ids::{ChannelId, Height, Lane};
 use crate::proto::{DecodeError, Reader, Writer};
@@ -16,6 +16,8 @@ pub(super) enum Record {
     Claim { id: ChannelId, lane: Lane, value: Units, claim: LaneClaim },
     /// A channel that is over.
     Settled(ChannelId),
+    /// A lane that is not held any more.
+    Dropped(ChannelId, Lane),
 }
 
 impl Record {
@@ -42,6 +44,11 @@ impl Record {
                 out.int(1, 3);
                 out.bytes(2, id.as_bytes());
             }
+            Self::Dropped(id, lane) => {
+                out.int(1, 4);
+                out.bytes(2, id.as_bytes());
+                out.int(6, lane.get().into());
+            }
         }
         out.0
     }
@@ -64,6 +71,7 @@ impl Record {
         }
         let bad = RecordError::Inconsistent;
         let id = ChannelId::new(texts[0].try_into().map_err(|_| bad)?);
+        let lane = || u32::try_from(numbers[0]).map(Lane::new).map_err(|_| bad);
         Ok(match kind {
             1 => {
                 let (client, opened_at) = (numbers[0].cast_unsigned(), numbers[1].cast_unsigned());
@@ -71,11 +79,12 @@ impl Record {
             }
             2 => {
                 let [_, voucher, signature, preimage] = texts.map(<[u8]>::to_vec);
-                let lane = Lane::new(u32::try_from(numbers[0]).map_err(|_| bad)?);
+                let lane = lane()?;
                 let value = Units::try_from(numbers[1]).map_err(|_| bad)?;
                 Self::Claim { id, lane, value, claim: LaneClaim { voucher, signature, tick: numbers[2], preimage } }
             }
             3 => Self::Settled(id),
+            4 => Self::Dropped(id, lane()?),
             _ => return Err(bad),
         })
     }
