@@ -263,6 +263,14 @@ mod tests {
     fn names_change_and_go_below_the_folder_only() {
         type Rename = fn(&Path, &[&str], &[&str]) -> io::Result<()>;
         type Remove = fn(&Path, &[&str]) -> io::Result<()>;
+        for make_folder in [kernel::make_folder, portable::make_folder] as [Remove; 2] {
+            let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            std::os::unix::fs::symlink(outside.path(), root.path().join("dir")).unwrap();
+            make_folder(root.path(), &["a", "b"]).unwrap();
+            make_folder(root.path(), &["a", "b"]).unwrap();
+            assert!(root.path().join("a/b").is_dir());
+            assert!(make_folder(root.path(), &["dir", "b"]).is_err() && !outside.path().join("b").exists());
+        }
         let both: [(Rename, Remove, Remove); 2] = [
             (kernel::rename, kernel::remove, kernel::sync_folder),
             (portable::rename, portable::remove, portable::sync_folder),
