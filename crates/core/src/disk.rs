@@ -110,6 +110,9 @@ pub enum DiskError {
     /// Somebody else has changed the bytes. They have to be hashed anew before they count.
     #[error("data changed by somebody else")]
     Changed,
+    /// The store is bounded, and the bytes had to give way to others.
+    #[error("data evicted")]
+    Evicted,
     /// Another process has the store open.
     #[error("in use by another process")]
     Locked,

@@ -30,6 +30,9 @@ pub enum StorageErrorKind {
     /// Somebody else has changed a file since it was last looked at. What is in it has to be hashed anew before it counts.
     #[error("changed by somebody else")]
     Changed,
+    /// The store is bounded, and the piece had to give way to others.
+    #[error("data evicted")]
+    Evicted,
     /// Another process has the store open.
     #[error("in use by another process")]
     Locked,
@@ -101,6 +104,7 @@ impl From<&StorageError> for DiskError {
             StorageErrorKind::Full => Self::Full,
             StorageErrorKind::Missing => Self::Missing,
             StorageErrorKind::Changed => Self::Changed,
+            StorageErrorKind::Evicted => Self::Evicted,
             StorageErrorKind::Locked => Self::Locked,
             StorageErrorKind::Denied | StorageErrorKind::Escapes => Self::Denied,
             _ => Self::Io,

@@ -471,7 +471,9 @@ impl TorrentStorage for FileTorrent {
             state.suspects.insert(*piece);
         }
         state.places.is_left = parted.is_empty() && stamps.last().is_some_and(Option::is_some);
-        state.places.parted = Arc::new(parted);
+        if *state.places.parted != parted {
+            state.places.parted = Arc::new(parted);
+        }
         Ok(recovered)
     }
 

@@ -48,7 +48,8 @@ pub trait TorrentStorage: Send + Sync {
     /// Reads a block; `buf` is as long as the block.
     ///
     /// # Errors
-    /// [`Missing`](crate::StorageErrorKind::Missing) if it was never written.
+    /// [`Missing`](crate::StorageErrorKind::Missing) if it was never written, [`Evicted`](crate::StorageErrorKind::Evicted) if a bounded store
+    /// had to let it go after it was committed.
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError>;
 
     /// Writes bytes of a piece, from `offset` of it.

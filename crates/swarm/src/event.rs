@@ -39,6 +39,14 @@ pub enum Event {
         /// The piece.
         piece: PieceIndex,
     },
+    /// A bounded store had to let a verified piece go, which was noticed when somebody asked for it. It counts as not wanted until
+    /// [`set_file_priorities`](crate::Session::set_file_priorities) says otherwise.
+    PieceEvicted {
+        /// The torrent.
+        torrent: TorrentKey,
+        /// The piece.
+        piece: PieceIndex,
+    },
     /// Every piece that is wanted is verified and written. Told again when that becomes true anew, after more has become wanted.
     Completed {
         /// The torrent.
@@ -123,6 +131,7 @@ impl Event {
             | Self::Checked { torrent, .. }
             | Self::PieceVerified { torrent, .. }
             | Self::PieceFailed { torrent, .. }
+            | Self::PieceEvicted { torrent, .. }
             | Self::Completed { torrent }
             | Self::Synced { torrent }
             | Self::StorageFailed { torrent, .. }

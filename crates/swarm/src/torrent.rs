@@ -491,6 +491,12 @@ impl Torrent {
                 self.refill_all(now, shared);
             }
             Some(Settled::Wanted) => self.refill_all(now, shared),
+            Some(Settled::Lost { piece }) => {
+                for peer in self.peers.values_mut().filter(|peer| peer.id.is_some()) {
+                    peer.connection.handle_change(now, &SwarmChange::PieceLost(piece));
+                    shared.dirty.push(peer.key);
+                }
+            }
             None => {}
         }
         if was_idle && !is_idle {

@@ -52,6 +52,8 @@ pub(crate) enum Settled {
     Failed { piece: PieceIndex, guilty: Option<Sender> },
     /// It hashed wrong before and can be fetched now.
     Wanted,
+    /// The store has let it go.
+    Lost { piece: PieceIndex },
 }
 
 impl Transfer {
@@ -335,8 +337,7 @@ impl Transfer {
         if let DiskWork::Check { piece, .. } = &work
             && self.doubted.contains(piece)
         {
-            self.handle_doubted(now, shared, work, &outcome);
-            return None;
+            return self.handle_doubted(now, shared, work, &outcome);
         }
         if let DiskOutcome::Failed(error) = outcome {
             return self.handle_failure(now, shared, work, error);

@@ -4,11 +4,14 @@
 //! and served as a whole. The part file holds them at the offset that they have in the torrent; it is sparse, and one for each torrent.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use unchoke_core::PieceIndex;
 use unchoke_metainfo::Layout;
 
-#[derive(Debug, Default)]
+/// No file. Almost all torrents have this, and need no memory for one of their own.
+static NONE: LazyLock<Arc<BTreeSet<usize>>> = LazyLock::new(Arc::default);
+
+#[derive(Debug)]
 pub(super) struct Places {
     /// Files that nobody wants.
     pub(super) skipped: BTreeSet<usize>,
@@ -20,6 +23,18 @@ pub(super) struct Places {
     pub(super) is_left: bool,
     /// Pieces of which something was written to the part file, and that are not committed.
     pub(super) begun: BTreeSet<PieceIndex>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            skipped: BTreeSet::new(),
+            parted: Arc::clone(&NONE),
+            kept: BTreeSet::new(),
+            is_left: false,
+            begun: BTreeSet::new(),
+        }
+    }
 }
 
 /// A run of bytes on the disk.

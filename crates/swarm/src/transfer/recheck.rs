@@ -1,6 +1,7 @@
 //! Doubt in what the store holds: single pieces that cannot be read, and everything anew.
 
-use super::Transfer;
+use super::{Settled, Transfer};
+use crate::event::Event;
 use crate::picker::PieceState;
 use crate::shared::Shared;
 use bytes::Bytes;
@@ -27,8 +28,14 @@ impl Transfer {
 
     /// A piece in doubt was looked at. A store that reads what it should not holds what somebody else has put there: nothing is written over
     /// that before the owner has everything looked at anew.
-    pub(super) fn handle_doubted(&mut self, now: Instant, shared: &mut Shared, work: DiskWork, outcome: &DiskOutcome) {
-        let DiskWork::Check { piece, .. } = work else { return };
+    pub(super) fn handle_doubted(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        work: DiskWork,
+        outcome: &DiskOutcome,
+    ) -> Option<Settled> {
+        let DiskWork::Check { piece, .. } = work else { return None };
         match outcome {
             // Everything is looked at anew.
             _ if !self.have.contains(piece) => drop(self.doubted.remove(&piece)),
@@ -36,8 +43,24 @@ impl Transfer {
                 self.doubted.remove(&piece);
                 self.disk.succeed(shared);
             }
+            DiskOutcome::Failed(DiskError::Evicted) => {
+                self.doubted.remove(&piece);
+                self.lose(piece);
+                shared.events.push_back(Event::PieceEvicted { torrent: self.torrent, piece });
+                return Some(Settled::Lost { piece });
+            }
             DiskOutcome::Failed(error) => self.disk.fail(now, shared, work, *error),
             _ => self.disk.fail(now, shared, work, DiskError::Changed),
+        }
+        None
+    }
+
+    /// A bounded store has let a piece go. It is fetched again only when the owner wants it anew, or it would only drive out others.
+    fn lose(&mut self, piece: PieceIndex) {
+        if self.have.remove(piece) {
+            let length = self.info.geometry().piece_len(piece).unwrap_or(0);
+            self.verified_bytes = self.verified_bytes.saturating_sub(length.into());
+            self.wanted.forget(self.info.geometry(), piece, length.into());
         }
     }
 

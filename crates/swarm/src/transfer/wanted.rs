@@ -78,6 +78,20 @@ impl Wanted {
         (self.bytes, self.missing) = (bytes, missing);
     }
 
+    /// A piece that was here is not wanted any more.
+    pub(super) fn forget(&mut self, geometry: &Geometry, piece: PieceIndex, length: u64) {
+        if !self.contains(piece) {
+            return;
+        }
+        if self.pieces.is_empty() {
+            self.pieces = vec![Priority::Normal; geometry.piece_count() as usize];
+        }
+        if let Some(priority) = self.pieces.get_mut(piece.0 as usize) {
+            *priority = Priority::Skip;
+            self.bytes = self.bytes.saturating_sub(length);
+        }
+    }
+
     /// A piece that was missing is here.
     pub(super) fn verified(&mut self, piece: PieceIndex, length: u64) {
         if self.contains(piece) {

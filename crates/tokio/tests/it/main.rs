@@ -363,3 +363,33 @@ async fn a_torrent_is_renamed_while_it_is_seeded_and_deleted_with_its_files() {
     client.shutdown().await.unwrap();
     source.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounded_store_passes_on_more_than_it_holds_and_tells_peers_what_it_let_go() {
+    let from = tempfile::tempdir().unwrap();
+    let metainfo = content(from.path());
+    let source = seed(from.path(), &metainfo).await;
+    let client = Client::builder().listen(local()).build().await.unwrap();
+    // Room for a third of the torrent.
+    let add =
+        AddTorrent::from_metainfo(&metainfo, MemoryStorage::with_capacity(24 * 65_536)).peers(source.local_addr());
+    let torrent = client.add(add).await.unwrap();
+    within(torrent.completed()).await.unwrap();
+    let mut events = torrent.events().unwrap();
+
+    let other = tempfile::tempdir().unwrap();
+    let leech = Client::builder().build().await.unwrap();
+    let add = AddTorrent::from_metainfo(&metainfo, FileStorage::new(other.path())).peers(client.local_addr());
+    let download = leech.add(add).await.unwrap();
+    let evicted =
+        async { while !matches!(*events.recv().await.unwrap(), unchoke_swarm::Event::PieceEvicted { .. }) {} };
+    within(evicted).await;
+    download.add_peers(&[source.local_addr().unwrap()]);
+    within(download.completed()).await.unwrap();
+    leech.shutdown().await.unwrap();
+    same(from.path(), other.path());
+    assert_eq!(torrent.stats().unwrap().state, unchoke_swarm::TorrentState::Seeding, "it is no failure");
+    for client in [client, source] {
+        client.shutdown().await.unwrap();
+    }
+}
