@@ -6,6 +6,7 @@ use redb::{
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use unchoke_core::{Block, Geometry, PieceIndex};
 use unchoke_metainfo::Info;
 use unchoke_storage::{Recovered, Storage, StorageError, StorageErrorKind, TorrentStorage};
@@ -50,7 +51,7 @@ impl RedbStorage {
 
     /// The store of one torrent.
     pub(crate) fn torrent(&self, name: String, geometry: Geometry) -> Arc<dyn TorrentStorage> {
-        Arc::new(RedbTorrent { file: Arc::clone(&self.file), name, geometry })
+        Arc::new(RedbTorrent { file: Arc::clone(&self.file), name, geometry, is_known: AtomicBool::new(false) })
     }
 }
 
@@ -73,6 +74,8 @@ struct RedbTorrent {
     file: Arc<File>,
     name: String,
     geometry: Geometry,
+    /// Whether it has been told before what there is.
+    is_known: AtomicBool,
 }
 
 impl RedbTorrent {
@@ -98,14 +101,28 @@ impl TorrentStorage for RedbTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
         let begun = self.file.database.begin_read().map_err(|error| self.failure(error))?;
         let committed = begun.open_table(COMMITTED).map_err(|error| self.failure(error))?;
+        let bytes = begun.open_table(BYTES).map_err(|error| self.failure(error))?;
         let name = self.name.as_str();
+        let anew = self.is_known.swap(true, Ordering::SeqCst);
         let mut found = Recovered::default();
-        for entry in committed.range((name, 0)..=(name, u32::MAX)).map_err(|error| self.failure(error))? {
+        for entry in bytes.range((name, 0)..=(name, u32::MAX)).map_err(|error| self.failure(error))? {
             let (key, _) = entry.map_err(|error| self.failure(error))?;
-            // The bytes came before the mark, and a commit keeps both or neither. So nothing has to be hashed again.
-            found.verified.push(PieceIndex(key.value().1));
+            let piece = PieceIndex(key.value().1);
+            let is_committed = committed.get((name, piece.0)).map_err(|error| self.failure(error))?.is_some();
+            // The bytes came before the mark, and a commit keeps both or neither. So what has a mark need not be hashed again.
+            let list = if is_committed && !anew { &mut found.verified } else { &mut found.suspects };
+            list.push(piece);
         }
-        found.verified.retain(|piece| piece.0 < self.geometry.piece_count());
+        if anew {
+            // All is to be looked at anew: what is found wrong can be written again.
+            self.change(|begun| {
+                let mut committed = begun.open_table(COMMITTED).map_err(|error| self.failure(error))?;
+                for piece in &found.suspects {
+                    committed.remove((name, piece.0)).map_err(|error| self.failure(error))?;
+                }
+                Ok(())
+            })?;
+        }
         Ok(found)
     }
 
@@ -178,6 +195,7 @@ impl TorrentStorage for RedbTorrent {
 fn failure(path: &Path, error: impl Into<redb::Error>) -> StorageError {
     let error = match error.into() {
         redb::Error::Io(error) => error,
+        error @ redb::Error::DatabaseAlreadyOpen => io::Error::new(io::ErrorKind::ResourceBusy, error),
         error => io::Error::other(error),
     };
     StorageError::io(path, error)

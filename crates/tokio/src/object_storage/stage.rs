@@ -145,6 +145,21 @@ impl Stage {
         }
     }
 
+    /// Lets go of all that is in the bucket.
+    pub(super) fn shed_clean(&mut self) {
+        let clean: Vec<PieceIndex> = self.of(StageState::Clean).collect();
+        clean.into_iter().for_each(|piece| drop(self.remove(piece)));
+    }
+
+    /// The pieces that are right and not in the bucket.
+    pub(super) fn dirty(&self) -> impl Iterator<Item = PieceIndex> {
+        self.of(StageState::Dirty)
+    }
+
+    fn of(&self, state: StageState) -> impl Iterator<Item = PieceIndex> {
+        self.pieces.iter().filter(move |(_, staged)| staged.state == state).map(|(piece, _)| *piece)
+    }
+
     /// The piece not known to be right that has most bytes in memory, with these bytes.
     pub(super) fn largest(&self, except: Option<PieceIndex>) -> Option<(PieceIndex, Vec<(u32, Bytes)>)> {
         let open = self.pieces.iter().filter(|(piece, staged)| {

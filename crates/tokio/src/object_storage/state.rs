@@ -6,6 +6,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use unchoke_core::{Bitfield, Geometry, PieceIndex};
+use unchoke_storage::Recovered;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -23,6 +24,8 @@ pub(super) struct State {
     pub(super) garbage: BTreeSet<String>,
     /// The number of the next part.
     next: u64,
+    /// Whether the listing has been looked at before.
+    is_known: bool,
 }
 
 /// What is worth an upload.
@@ -64,11 +67,14 @@ impl State {
             open: BTreeSet::new(),
             garbage: BTreeSet::new(),
             next: 0,
+            is_known: false,
         }
     }
 
-    /// Believes what is listed: names and lengths. Returns the pieces.
-    pub(super) fn adopt(&mut self, listed: Vec<(String, u64)>) -> Vec<PieceIndex> {
+    /// Takes over what is listed. The first time names and lengths are believed; later it is wanted that all is looked at anew, so nothing of it
+    /// is right before it is committed again.
+    pub(super) fn adopt(&mut self, listed: Vec<(String, u64)>) -> Recovered {
+        let is_new = !std::mem::replace(&mut self.is_known, true);
         let mut runs = Vec::new();
         for (name, length) in listed {
             match Run::parse(&name, &self.geometry) {
@@ -80,19 +86,33 @@ impl State {
             }
         }
         runs.sort_by_key(|run| (u32::MAX - (run.last() - run.first()), *run));
+        self.runs.clear();
+        self.stage.shed_clean();
+        self.committed = Bitfield::new(self.geometry.piece_count());
+        for piece in self.stage.dirty() {
+            self.committed.insert(piece);
+        }
+        let mut recovered = Recovered::default();
         for run in runs {
             if self.met(run).any(|known| known.contains(run)) {
                 // An upload came so far and no further.
                 self.garbage.insert(run.to_string());
             } else if self.met(run).next().is_none() {
+                self.garbage.remove(&run.to_string());
                 self.runs.insert(run.first(), run);
                 for piece in run.pieces() {
-                    self.committed.insert(piece);
                     self.open.insert(self.number(piece));
+                    if is_new {
+                        self.committed.insert(piece);
+                    } else if !self.committed.contains(piece) {
+                        recovered.suspects.push(piece);
+                    }
                 }
             }
         }
-        self.committed.iter().collect()
+        recovered.suspects.sort_unstable();
+        recovered.verified = self.committed.iter().collect();
+        recovered
     }
 
     /// The object that holds a piece, and where its bytes are in it.
@@ -322,8 +342,9 @@ mod tests {
             ("00000007.part", 77),
             ("README", 5),
         ];
-        let pieces = state.adopt(listed.map(|(name, length)| (name.to_owned(), length)).into());
-        assert_eq!(pieces, [0, 1, 2, 6, 7, 8, 9].map(PieceIndex));
+        let listed = || listed.map(|(name, length)| (name.to_owned(), length)).into();
+        let found = state.adopt(listed());
+        assert_eq!(found.verified, [0, 1, 2, 6, 7, 8, 9].map(PieceIndex));
         assert_eq!(
             state.garbage.iter().map(String::as_str).collect::<Vec<_>>(),
             ["00000001-00000001", "00000007.part"]
@@ -331,6 +352,11 @@ mod tests {
         let puts = state.plan(Scope::All);
         assert_eq!(runs(&puts), ["6-8"]);
         assert_eq!(puts[0].sources, [object(6, 6, 0..1000), object(7, 8, 0..2000)]);
+        // When all is looked at anew, nothing is put together of what has not been looked at.
+        commit(&mut state, [4]);
+        let again = state.adopt(listed());
+        assert_eq!((again.verified, again.suspects), (vec![PieceIndex(4)], found.verified));
+        assert_eq!(runs(&state.plan(Scope::All)), ["4-4"]);
     }
 
     #[test]

@@ -284,3 +284,30 @@ fn of_what_somebody_has_cut_or_taken_away_nothing_is_vouched_for() {
     assert_eq!(read(&store, 8).unwrap_err().kind(), StorageErrorKind::Missing);
     assert_eq!(recovered(&open(memory, LIMITS)), [3, 4, 5].into_iter().chain(9..PIECES).collect());
 }
+
+#[test]
+fn what_is_found_wrong_when_all_is_looked_at_anew_is_written_again_and_the_rest_stays() {
+    let memory = Arc::new(InMemory::new());
+    let store = open(memory.clone(), LIMITS);
+    assert!(recovered(&store).is_empty());
+    (0..PIECES).for_each(|piece| take(&store, Step::Store(piece)).unwrap());
+    store.sync().unwrap();
+    let (requests, other) = (Requests::new().unwrap(), memory.clone());
+    let spoilt = [right(3), vec![7; PIECE as usize], right(5)].concat();
+    let put = async move {
+        other.put(&Path::from("prefix/torrent").join(WHOLE[1]), spoilt.into()).await.unwrap();
+        Ok(())
+    };
+    requests.wait(put).unwrap();
+    let found = store.recover().unwrap();
+    assert_eq!((found.verified.len(), found.suspects.len()), (0, PIECES as usize));
+    for piece in (0..PIECES).filter(|piece| *piece != 4) {
+        take(&store, Step::Check(piece)).unwrap();
+    }
+    assert!(read(&store, 4).unwrap() != right(4));
+    take(&store, Step::Store(4)).unwrap();
+    assert!(read(&store, 4).unwrap() == right(4));
+    store.sync().unwrap();
+    assert_eq!(names(&memory), WHOLE);
+    assert_eq!(recovered(&open(memory, LIMITS)).len() as u32, PIECES);
+}

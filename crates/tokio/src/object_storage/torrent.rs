@@ -85,14 +85,14 @@ impl ObjectTorrent {
 
 impl TorrentStorage for ObjectTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
-        let listed = self.wait(|torrent| async move { torrent.bucket.list().await });
-        let listed = match listed {
-            Err(error) if error.kind() == StorageErrorKind::Missing => Vec::new(),
-            listed => listed?,
-        };
-        let mut recovered = Recovered::default();
-        recovered.verified = self.state().adopt(listed);
-        Ok(recovered)
+        self.wait(|torrent| async move {
+            let _changes = torrent.changes.lock().await;
+            let listed = match torrent.bucket.list().await {
+                Err(error) if error.kind() == StorageErrorKind::Missing => Vec::new(),
+                listed => listed?,
+            };
+            Ok(torrent.state().adopt(listed))
+        })
     }
 
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
@@ -147,7 +147,8 @@ impl TorrentStorage for ObjectTorrent {
                 if state.committed.contains(piece) {
                     return Err(StorageError::new(StorageErrorKind::Committed(piece)));
                 }
-                if self.torrent.fits(&mut state, length) {
+                let is_wrong = state.place(piece).is_some();
+                if !is_wrong && self.torrent.fits(&mut state, length) {
                     let bytes = bytes.get_or_insert_with(|| {
                         let mut bytes = Vec::with_capacity(length);
                         data.iter().for_each(|slice| bytes.extend_from_slice(slice));
@@ -155,6 +156,12 @@ impl TorrentStorage for ObjectTorrent {
                     });
                     state.stage.put(piece, offset, bytes.clone());
                     return Ok(());
+                }
+                drop(state);
+                if is_wrong {
+                    // What the bucket has of it was looked at anew, and found wrong.
+                    self.wait(|torrent| async move { torrent.discard(piece).await })?;
+                    continue;
                 }
             }
             self.wait(|torrent| async move {
@@ -185,6 +192,11 @@ impl TorrentStorage for ObjectTorrent {
                 Presence::Parted => {
                     drop(state);
                     self.load(piece)?;
+                }
+                // It was looked at anew, and is right.
+                Presence::Missing if state.place(piece).is_some() => {
+                    state.committed.insert(piece);
+                    return Ok(());
                 }
                 Presence::Missing => return Err(StorageError::new(StorageErrorKind::Missing)),
             }
