@@ -385,5 +385,10 @@ mod tests {
         assert_eq!(runs(&fold), ["0-2"]);
         state.stored(fold[0].run);
         assert!(!state.garbage.contains("00000000-00000002") && state.garbage.contains("00000000-00000000"));
+        // The object that a piece was taken out of is still listed when everything is looked at anew.
+        state.discard(PieceIndex(1));
+        state.adopt(vec![("00000000-00000002".to_owned(), 3000), ("00000000-00000000".to_owned(), 1000)]);
+        assert_eq!(state.place(PieceIndex(0)), Some((Run::new(0, 2).unwrap(), 0..1000)));
+        assert!(!state.garbage.contains("00000000-00000002") && state.garbage.contains("00000000-00000000"));
     }
 }
