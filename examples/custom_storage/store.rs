@@ -189,6 +189,17 @@ impl TorrentStorage for RedbTorrent {
             Ok(())
         })
     }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        let all = (self.name.as_str(), 0)..=(self.name.as_str(), u32::MAX);
+        self.change(|begun| {
+            let mut committed = begun.open_table(COMMITTED).map_err(|error| self.failure(error))?;
+            committed.retain_in(all.clone(), |_, ()| false).map_err(|error| self.failure(error))?;
+            let mut bytes = begun.open_table(BYTES).map_err(|error| self.failure(error))?;
+            bytes.retain_in(all, |_, _| false).map_err(|error| self.failure(error))
+        })?;
+        self.sync()
+    }
 }
 
 /// The kind of a failure follows from what the operating system said, if it said anything.

@@ -192,6 +192,20 @@ impl State {
         run.without(piece).map(|part| Put { run: part, sources: vec![source(part)] }).collect()
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.committed = Bitfield::new(self.geometry.piece_count());
+        self.stage = Stage::default();
+        self.runs.clear();
+        self.open.clear();
+        self.garbage.clear();
+    }
+
+    /// Whether we have given an object its name.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        name.ends_with(PART) || Run::parse(name, &self.geometry).is_some()
+    }
+
     /// A name for bytes of pieces that are not known to be right.
     pub(super) fn part_name(&mut self) -> String {
         self.next = self.next.saturating_add(1);

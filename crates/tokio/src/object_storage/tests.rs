@@ -311,3 +311,29 @@ fn what_is_found_wrong_when_all_is_looked_at_anew_is_written_again_and_the_rest_
     assert_eq!(names(&memory), WHOLE);
     assert_eq!(recovered(&open(memory, LIMITS)).len() as u32, PIECES);
 }
+
+#[test]
+fn of_a_deleted_torrent_nothing_is_left_and_what_is_not_ours_stays() {
+    let memory = Arc::new(InMemory::new());
+    for request in 0.. {
+        let store = open(memory.clone(), LIMITS);
+        (0..PIECES).for_each(|piece| drop(take(&store, Step::Store(piece))));
+        store.sync().unwrap();
+        let (requests, other) = (Requests::new().unwrap(), memory.clone());
+        let put = async move {
+            other.put(&Path::from("prefix/torrent/notes"), vec![7].into()).await.unwrap();
+            Ok(())
+        };
+        requests.wait(put).unwrap();
+        let faulty = Arc::new(Faulty::new(memory.clone(), Fault { request, when: When::Before, lasts: 1 }));
+        let store = open(faulty.clone(), LIMITS);
+        let failed = store.delete().is_err();
+        assert_eq!(failed, faulty.has_failed());
+        if !failed {
+            break;
+        }
+        store.delete().unwrap();
+        assert_eq!(names(&memory), ["notes"]);
+    }
+    assert_eq!(names(&memory), ["notes"]);
+}

@@ -87,10 +87,7 @@ impl TorrentStorage for ObjectTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
         self.wait(|torrent| async move {
             let _changes = torrent.changes.lock().await;
-            let listed = match torrent.bucket.list().await {
-                Err(error) if error.kind() == StorageErrorKind::Missing => Vec::new(),
-                listed => listed?,
-            };
+            let listed = torrent.list().await?;
             Ok(torrent.state().adopt(listed))
         })
     }
@@ -220,11 +217,30 @@ impl TorrentStorage for ObjectTorrent {
         }
         self.wait(|torrent| async move { torrent.discard(piece).await })
     }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        self.wait(|torrent| async move {
+            let _changes = torrent.changes.lock().await;
+            // What waits to be uploaded must not come back.
+            torrent.state().clear();
+            let mut names: Vec<String> = torrent.list().await?.into_iter().map(|(name, _)| name).collect();
+            names.retain(|name| torrent.state().is_ours(name));
+            torrent.bucket.delete(names).await.1
+        })
+    }
 }
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is; nothing if there is no folder.
+    async fn list(&self) -> Result<Vec<(String, u64)>, StorageError> {
+        match self.bucket.list().await {
+            Err(error) if error.kind() == StorageErrorKind::Missing => Ok(Vec::new()),
+            listed => listed,
+        }
     }
 
     /// Whether there is room for more bytes. A write of more than the limit needs all of it.
