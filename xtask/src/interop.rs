@@ -6,6 +6,7 @@
 
 mod dht;
 mod dht_mixed;
+mod s3;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -100,10 +101,13 @@ pub(crate) fn interop(arguments: &[String]) -> Outcome<ExitCode> {
     generate_tree(&lab)?;
     let contents = contents(&lab);
     // Those of the DHT begin: one of them takes longest.
-    let names = dht_mixed::CASES.into_iter().chain(dht::CASES).map(str::to_owned);
+    let names = dht_mixed::CASES.into_iter().chain(dht::CASES).chain(s3::CASES).map(str::to_owned);
     let of_contents = cases(&contents);
     let names = names.chain(of_contents.iter().map(Case::to_string)).filter(|name| name.contains(only));
     let names = names.collect::<Vec<_>>();
+    if names.iter().any(|name| s3::CASES.contains(&name.as_str())) {
+        lab.prepare_buckets()?;
+    }
     let (next, failed, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
     let work = || -> io::Result<()> {
         while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -147,6 +151,10 @@ fn one(lab: &Lab, name: &str) -> Outcome<ExitCode> {
     }
     if dht_mixed::CASES.contains(&name) {
         dht_mixed::case(lab, name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if s3::CASES.contains(&name) {
+        s3::case(lab, name)?;
         return Ok(ExitCode::SUCCESS);
     }
     let contents = contents(lab);

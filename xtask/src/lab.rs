@@ -49,6 +49,18 @@ impl Lab {
         run(command.args(["--bin", "dht_peer", "--bin", "dht_load"])).map(drop)
     }
 
+    /// Builds our program for object stores, and demands the server for them.
+    pub(crate) fn prepare_buckets(&self) -> Outcome {
+        if run(Command::new(self.python()).args(["-c", "import moto.server"])).is_err() {
+            let venv = self.target.join("peers/venv");
+            return Err(format!("moto is missing: {}/bin/pip install 'moto[s3,server]'", venv.display()).into());
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--release", "--quiet", "-p", "unchoke-examples", "--features", "object-store"]);
+        run(command.args(["--example", "bucket"])).map(drop)
+    }
+
     /// This program with these arguments, in a network of its own, where it is to call [`raise`].
     pub(crate) fn inside(arguments: &[String]) -> Outcome<Command> {
         let mut command = Command::new("unshare");

@@ -12,6 +12,8 @@ mod entropy;
 mod error;
 #[cfg(feature = "dht")]
 mod finder;
+#[cfg(feature = "object-store")]
+mod object_storage;
 mod stream;
 #[cfg(feature = "https")]
 mod tls;
@@ -21,12 +23,16 @@ mod torrent_feed;
 mod tracker;
 mod tracker_report;
 mod tracker_server;
+#[cfg(any(feature = "https", feature = "object-store"))]
+mod trust;
 mod udp;
 
 pub use client::{Client, ClientBuilder, ClientError};
 #[cfg(feature = "dht")]
 pub use dht::{Dht, DhtAnswer, DhtError, DhtOperation};
 pub use error::{AnnounceError, TlsError, TorrentError};
+#[cfg(feature = "object-store")]
+pub use object_storage::{ObjectStorage, ObjectStorageBuilder, ObjectStorageError};
 pub use torrent::{AddTorrent, Torrent};
 #[cfg(feature = "dht")]
 pub use torrent_feed::TorrentFeed;

@@ -3,14 +3,14 @@
 //! [RFC 8446]: https://www.rfc-editor.org/rfc/rfc8446
 
 use crate::error::TlsError;
+use crate::trust::client_config;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{CertificateError, Error};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -24,16 +24,7 @@ pub(crate) struct Tls {
 impl Tls {
     /// Trusts the authorities that Mozilla trusts, and the given certificates in DER.
     pub(crate) fn new(roots: &[Vec<u8>]) -> Result<Self, TlsError> {
-        let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in roots {
-            store.add(CertificateDer::from_slice(root)).map_err(|error| TlsError::Certificate(error.into()))?;
-        }
-        // The provider of the whole process belongs to the program, so ours is named here.
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Handshake(error.into()))?
-            .with_root_certificates(store)
-            .with_no_client_auth();
+        let config = client_config(roots)?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }
 

@@ -7,6 +7,8 @@ mod gate;
 #[cfg(feature = "https")]
 mod https;
 mod kill;
+#[cfg(feature = "object-store")]
+mod objects;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
