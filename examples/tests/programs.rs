@@ -242,7 +242,7 @@ fn a_download_ends_with_0_and_its_figures_or_with_1_where_nothing_can_be_stored(
     let copy = sample.path("copy");
     let output = download(&copy);
     assert_eq!(code(&output), Some(0), "{output:?}");
-    assert_eq!(keys(&output.stdout), ["bytes", "info_hash", "peers", "seconds", "verified_pieces"]);
+    assert_eq!(keys(&output.stdout), ["bytes", "info_hash", "peers", "seconds", "skipped_bytes", "verified_pieces"]);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&told["bytes"], &told["peers"], &told["verified_pieces"]), (&1_000_000.into(), &1.into(), &62.into()));
     assert!(fs::read(copy.join("sample.bin")).unwrap() == fs::read(sample.path("data/sample.bin")).unwrap());

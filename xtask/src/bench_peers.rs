@@ -49,10 +49,15 @@ struct Payload {
 
 /// Runs `--rounds N` (3) rounds over `--mib N` (2048), from `--seed raw` or libtorrent, or with `--upload` as many uploads; `--work DIR` holds the payload twice; `--json` for programs; `--install` builds
 /// rqbit if it is missing.
+///
+/// `--scale` measures instead how our own cost grows with pieces, peers and torrents, and writes JSON and SVG into `--out DIR` (`docs`).
 pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     let mut lab = Lab::new("bench-peers")?;
     if let Some(folder) = value(arguments, "--work") {
         lab.work = Path::new(folder).join("bench-peers");
+    }
+    if arguments.iter().any(|it| it == "--scale") {
+        return scale(&lab, value(arguments, "--out").unwrap_or("docs"));
     }
     if !is_inside(arguments) {
         demand_rqbit(&lab, arguments.iter().any(|it| it == "--install"))?;
@@ -103,6 +108,25 @@ pub(crate) fn bench_peers(arguments: &[String]) -> Outcome<ExitCode> {
     };
     writeln!(std::io::stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn scale(lab: &Lab, out: &str) -> Outcome<ExitCode> {
+    fs::create_dir_all(&lab.work)?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "unchoke-benches",
+        "--features",
+        "client",
+        "--bin",
+        "client_scale",
+        "--",
+    ]);
+    let status = cargo.arg(&lab.work).arg(out).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Fails with the command that installs rqbit, or runs it.

@@ -1,5 +1,6 @@
 //! Pieces in files.
 
+mod handles;
 mod manage;
 mod names;
 mod parting;
@@ -11,20 +12,19 @@ use crate::error::{StorageError, StorageErrorKind};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use handles::{Files, Handle};
 use names::Names;
 use places::{Places, Target};
 use stamps::Stamps;
 use state::{Known, StateFiles};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use unchoke_core::{Bitfield, Block, PieceIndex};
 use unchoke_metainfo::{FileEntry, Info};
 
-/// Files kept open per torrent.
-const MAX_OPEN: usize = 128;
 /// Reads after which it is seen to that a file is still the one that was opened.
 const READS: u32 = 64;
 
@@ -78,7 +78,7 @@ impl Storage for FileStorage {
             fs: Arc::clone(&self.fs),
             access: self.access,
             lock: OnceLock::new(),
-            open: Mutex::new(BTreeMap::new()),
+            open: Arc::default(),
             state: Mutex::new(State {
                 files: StateFiles::new(Arc::clone(&self.fs), &info.info_hashes(), pieces, files),
                 stamps: Stamps::new(files),
@@ -106,7 +106,7 @@ struct FileTorrent {
     info: Arc<Info>,
     access: Access,
     lock: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
-    open: Mutex<BTreeMap<usize, Handle>>,
+    open: Arc<Files>,
     state: Mutex<State>,
     /// Held during a sync, so that an older one never replaces the resume data of a newer one.
     syncing: Mutex<()>,
@@ -114,14 +114,6 @@ struct FileTorrent {
     placing: RwLock<()>,
     /// Held for a moment only, and nothing is locked meanwhile.
     names: Mutex<Names>,
-}
-
-#[derive(Clone, Debug)]
-struct Handle {
-    file: Arc<dyn FsFile>,
-    mode: OpenMode,
-    /// How often it was read since it was last looked at.
-    reads: u32,
 }
 
 #[derive(Debug)]
@@ -188,9 +180,10 @@ impl FileTorrent {
 
     /// The open file, opened if it is not yet.
     fn file(&self, number: usize, mode: OpenMode) -> Result<Arc<dyn FsFile>, StorageError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = handles::lock(&self.open);
         let wanted = |handle: &&mut Handle| mode == OpenMode::Read || handle.mode != OpenMode::Read;
         if let Some(handle) = open.get_mut(&number).filter(wanted) {
+            handle.used = true;
             handle.reads = handle.reads.saturating_add(u32::from(mode == OpenMode::Read));
             if handle.reads < READS {
                 return Ok(Arc::clone(&handle.file));
@@ -223,10 +216,9 @@ impl FileTorrent {
         {
             file.set_len(length).map_err(self.fault_at(number))?;
         }
-        if open.len() >= MAX_OPEN {
-            open.pop_first();
-        }
-        open.insert(number, Handle { file: Arc::clone(&file), mode, reads: 0 });
+        open.insert(number, Handle { file: Arc::clone(&file), mode, reads: 0, used: true });
+        drop(open);
+        handles::opened(&self.open, number);
         Ok(file)
     }
 
@@ -396,7 +388,7 @@ impl TorrentStorage for FileTorrent {
     fn recover(&self) -> Result<Recovered, StorageError> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        handles::lock(&self.open).clear();
         if self.access == Access::ReadWrite && self.fs.metadata(&[state::FOLDER, state::LOCK]).is_ok() {
             self.lock()?;
         }
@@ -594,6 +586,12 @@ impl TorrentStorage for FileTorrent {
         files.save(&known).map_err(self.fault(Path::new(state::FOLDER)))?;
         *saved = durable;
         self.drop_part_file(&mut state);
+        let is_idle = is_finished && state.dirty.is_empty();
+        drop(state);
+        if is_idle {
+            // Nothing is left to be written, and who reads opens what is read.
+            handles::lock(&self.open).clear();
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What an owner does to the files of a torrent: renaming and deleting.
 
+use super::handles;
 use super::names::{self, Name};
 use super::{Access, FileTorrent, state};
 use crate::error::{StorageError, StorageErrorKind};
@@ -47,7 +48,7 @@ impl FileTorrent {
             let _ = self.save_names();
             return moved;
         }
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        handles::lock(&self.open).remove(&number);
         let named = {
             let mut state = self.state();
             state.named.remove(&number);
@@ -108,7 +109,7 @@ impl FileTorrent {
         self.lock()?;
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        handles::lock(&self.open).clear();
         let mut folders: BTreeSet<Vec<String>> = BTreeSet::new();
         for number in 0..self.part() {
             if self.entry(number)?.is_padding() {

@@ -1,5 +1,6 @@
 //! How bytes come into the part file, and out of it again.
 
+use super::handles;
 use super::places::{self, Target};
 use super::state::Known;
 use super::{FileTorrent, State, state};
@@ -8,7 +9,7 @@ use crate::fs::{FileStamp, OpenMode};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use unchoke_core::PieceIndex;
 
 impl FileTorrent {
@@ -76,7 +77,7 @@ impl FileTorrent {
                 file.write_at(offset, &mut [IoSlice::new(bytes)]).map_err(self.fault_at(target.file))?;
             }
         }
-        let is_open = |file: &usize| self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(file);
+        let is_open = |file: &usize| handles::lock(&self.open).contains_key(file);
         for file in files.iter().filter(|file| is_open(file)) {
             self.file(*file, OpenMode::Write)?.sync().map_err(self.fault_at(*file))?;
         }
@@ -92,7 +93,7 @@ impl FileTorrent {
             state.places.parted = Arc::new(left);
         }
         if is_empty {
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+            handles::lock(&self.open).remove(&part);
             let mut state = self.state();
             let State { dirty, named, unnamed, stamps, .. } = &mut *state;
             for set in [dirty, named, unnamed, &mut stamps.marked] {

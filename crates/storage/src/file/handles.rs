@@ -1,0 +1,73 @@
+//! Open files: few for all torrents of the process together, however many there are.
+
+use crate::fs::{FsFile, OpenMode};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Files kept open over all torrents. Processes often may have no more than 1,024, sockets included.
+const MAX_OPEN: usize = 512;
+
+/// The open files of all torrents, in the order in which they were opened.
+static OPENED: Mutex<VecDeque<(Weak<Files>, usize)>> = Mutex::new(VecDeque::new());
+
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    pub(super) file: Arc<dyn FsFile>,
+    pub(super) mode: OpenMode,
+    /// How often it was read since it was last looked at.
+    pub(super) reads: u32,
+    /// It was used since it was last its turn to be closed.
+    pub(super) used: bool,
+}
+
+/// The open files of one torrent, by their numbers.
+pub(super) type Files = Mutex<BTreeMap<usize, Handle>>;
+
+pub(super) fn lock(files: &Files) -> MutexGuard<'_, BTreeMap<usize, Handle>> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file was opened. Closes another one, of whatever torrent, if there are too many: the one that was opened first, but for those that were
+/// used since it was last their turn. No torrent's files may be locked.
+pub(super) fn opened(files: &Arc<Files>, number: usize) {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    opened.push_back((Arc::downgrade(files), number));
+    let mut chances = opened.len();
+    while opened.len() > MAX_OPEN {
+        let Some((of, number)) = opened.pop_front() else { return };
+        let Some(files) = of.upgrade() else { continue };
+        let mut files = lock(&files);
+        chances = chances.saturating_sub(1);
+        let Some(handle) = files.get_mut(&number) else { continue };
+        if std::mem::replace(&mut handle.used, false) && chances > 0 {
+            opened.push_back((of, number));
+        } else {
+            files.remove(&number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::sim::SimFs;
+    use crate::fs::{Fs as _, OpenMode};
+
+    #[test]
+    fn however_many_torrents_there_are_few_files_are_open_and_those_in_use_stay() {
+        let fs = SimFs::new();
+        let file = fs.open(&["a"], OpenMode::Write).unwrap();
+        let torrents: Vec<Arc<Files>> = (0..5000).map(|_| Arc::default()).collect();
+        let handle = || Handle { file: Arc::clone(&file), mode: OpenMode::Read, reads: 0, used: false };
+        for torrent in &torrents {
+            lock(torrent).insert(3, handle());
+            opened(torrent, 3);
+            if let Some(first) = lock(&torrents[0]).get_mut(&3) {
+                first.used = true;
+            }
+        }
+        let open = torrents.iter().filter(|torrent| !lock(torrent).is_empty()).count();
+        assert!((1..=MAX_OPEN).contains(&open), "{open}");
+        assert!(!lock(&torrents[0]).is_empty(), "the one that is in use");
+    }
+}
