@@ -39,6 +39,8 @@ pub struct FileStorage {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Access {
+    /// Room for a file is taken when it is made.
+    Preallocate,
     ReadWrite,
     ReadOnly,
 }
@@ -55,6 +57,14 @@ impl FileStorage {
     #[must_use]
     pub fn on(fs: impl Fs + 'static) -> Self {
         Self { root: PathBuf::new(), fs: Arc::new(fs), access: Access::ReadWrite }
+    }
+
+    /// The same store, which takes the room for each file when the file is made: it does not come apart on the disk, and a disk that is too
+    /// small is full at once. Without it files grow as pieces come.
+    #[must_use]
+    pub fn preallocate(self) -> Self {
+        let access = if self.access == Access::ReadOnly { Access::ReadOnly } else { Access::Preallocate };
+        Self { access, ..self }
     }
 
     /// A store in this folder that writes nothing, not even its state: everything is hashed at each start.
@@ -214,7 +224,8 @@ impl FileTorrent {
         if let Some(length) = length.filter(|_| mode != OpenMode::Read)
             && file.metadata().is_ok_and(|metadata| metadata.length < length)
         {
-            file.set_len(length).map_err(self.fault_at(number))?;
+            let grown = if self.access == Access::Preallocate { file.allocate(length) } else { file.set_len(length) };
+            grown.map_err(self.fault_at(number))?;
         }
         open.insert(number, Handle { file: Arc::clone(&file), mode, reads: 0, used: true });
         drop(open);
@@ -389,11 +400,13 @@ impl TorrentStorage for FileTorrent {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
         handles::lock(&self.open).clear();
-        if self.access == Access::ReadWrite && self.fs.metadata(&[state::FOLDER, state::LOCK]).is_ok() {
+        if self.access != Access::ReadOnly && self.fs.metadata(&[state::FOLDER, state::LOCK]).is_ok() {
             self.lock()?;
         }
         let saved = match self.access {
-            Access::ReadWrite => self.state().files.load().map_err(self.fault(Path::new(state::FOLDER)))?,
+            Access::Preallocate | Access::ReadWrite => {
+                self.state().files.load().map_err(self.fault(Path::new(state::FOLDER)))?
+            }
             Access::ReadOnly => None,
         };
         if let Some(saved) = &saved {
@@ -481,7 +494,7 @@ impl TorrentStorage for FileTorrent {
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
         let skipped: BTreeSet<usize> = files.iter().map(|file| *file as usize).collect();
         let wanted: BTreeSet<usize> = self.state().places.parted.difference(&skipped).copied().collect();
-        if !wanted.is_empty() && self.access == Access::ReadWrite {
+        if !wanted.is_empty() && self.access != Access::ReadOnly {
             self.place_files(&wanted)?;
         }
         let mut state = self.state();
@@ -528,7 +541,7 @@ impl TorrentStorage for FileTorrent {
         if state.committed.contains(piece) {
             return Ok(());
         }
-        if self.access == Access::ReadWrite {
+        if self.access != Access::ReadOnly {
             self.lock()?;
             state.files.append(piece).map_err(self.fault(Path::new(state::FOLDER)))?;
         }

@@ -87,6 +87,14 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// Whatever the system says.
     fn set_len(&self, length: u64) -> io::Result<()>;
 
+    /// Makes it so long, and takes the room for all of it at once. Where that cannot be told apart, it becomes as long by a hole.
+    ///
+    /// # Errors
+    /// `StorageFull` if there is not enough room, and whatever else the system says.
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
     /// Makes durable what was written before the call.
     ///
     /// # Errors

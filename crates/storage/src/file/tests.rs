@@ -476,3 +476,44 @@ fn a_torrent_is_deleted_with_its_state_and_nothing_else_is() {
     assert_eq!(left(""), [".unchoke"], "folders that are empty go");
     assert!(FileStorage::read_only(root.path()).open(&info).unwrap().delete().is_err());
 }
+
+#[cfg(all(target_os = "linux", feature = "openat"))]
+#[test]
+fn room_for_a_file_is_taken_when_it_is_made_if_that_is_wanted() {
+    use std::os::unix::fs::MetadataExt as _;
+    let info = info("t", &[("a", 10_000_000)]);
+    let blocks = |storage: FileStorage, root: &Path| {
+        let store = storage.open(&info).unwrap();
+        store.recover().unwrap();
+        store_piece(store.as_ref(), &info, PieceIndex(3));
+        let metadata = std::fs::metadata(root.join("t/a")).unwrap();
+        assert_eq!(metadata.len(), 10_000_000);
+        metadata.blocks() * 512
+    };
+    let roots = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    assert!(blocks(FileStorage::new(roots[0].path()), roots[0].path()) < 1_000_000, "files are sparse");
+    assert!(blocks(FileStorage::new(roots[1].path()).preallocate(), roots[1].path()) >= 10_000_000);
+}
+
+#[test]
+fn what_another_client_downloaded_is_taken_in_by_hashing_it() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 98_304), ("b", 98_304)]);
+    std::fs::create_dir(root.path().join("t")).unwrap();
+    let mut bytes = content(196_608);
+    bytes[140_000] ^= 1;
+    std::fs::write(root.path().join("t/a"), &bytes[..98_304]).unwrap();
+    std::fs::write(root.path().join("t/b"), &bytes[98_304..]).unwrap();
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    let found = store.recover().unwrap();
+    assert_eq!((found.verified.len(), found.suspects.len()), (0, 6));
+    let right = found.suspects.into_iter().filter(|piece| {
+        let work = DiskWork::Check { piece: *piece, expected: info.piece_hash(*piece).unwrap(), digests: false };
+        matches!(run(store.as_ref(), info.geometry(), &work), DiskOutcome::Verified { .. })
+    });
+    assert_eq!(right.collect::<Vec<_>>(), [0, 1, 2, 3, 5].map(PieceIndex));
+    store.sync().unwrap();
+    drop(store);
+    let again = FileStorage::new(root.path()).open(&info).unwrap().recover().unwrap();
+    assert_eq!((again.verified.len(), again.suspects), (5, vec![PieceIndex(4)]), "what is right is hashed once");
+}

@@ -94,6 +94,10 @@ impl FsFile for OsFile {
         self.0.set_len(length)
     }
 
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        if beneath::allocate(&self.0, length)? { Ok(()) } else { self.set_len(length) }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

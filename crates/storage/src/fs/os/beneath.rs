@@ -39,6 +39,11 @@ pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
     system::sync_folder(root, path)
 }
 
+/// Takes room for a file of this length, and makes it so long. False if the system cannot.
+pub(super) fn allocate(file: &File, length: u64) -> io::Result<bool> {
+    system::allocate(file, length)
+}
+
 /// Locks a file against other processes until it is closed. False if the system cannot.
 pub(super) fn lock(file: &File) -> io::Result<bool> {
     system::lock(file)
@@ -99,6 +104,18 @@ mod kernel {
 
     pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
         Ok(fs::fsync(enter(root, path, false)?)?)
+    }
+
+    pub(super) fn allocate(file: &File, length: u64) -> io::Result<bool> {
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        return match fs::fallocate(file, fs::FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(true),
+            // Not every file system knows how.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+        return file.metadata().map(|_| length).map(|_| false);
     }
 
     pub(super) fn lock(file: &File) -> io::Result<bool> {
@@ -189,6 +206,11 @@ mod portable {
     /// Windows cannot open folders and needs no such thing.
     pub(super) fn sync_folder(root: &Path, path: &[&str]) -> io::Result<()> {
         if cfg!(unix) { File::open(walk(root, path, false)?)?.sync_all() } else { Ok(()) }
+    }
+
+    #[cfg_attr(test, expect(dead_code, reason = "there is nothing to compare it with"))]
+    pub(super) fn allocate(_file: &File, _length: u64) -> io::Result<bool> {
+        Ok(false)
     }
 
     #[cfg_attr(test, expect(dead_code, reason = "there is nothing to compare it with"))]
