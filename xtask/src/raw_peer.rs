@@ -37,7 +37,12 @@ pub(crate) fn seed(arguments: &[String]) -> Outcome<ExitCode> {
 
 fn serve(mut stream: TcpStream, hash: &[u8; 20], payload: &[u8], piece_length: usize) -> Outcome {
     stream.set_nodelay(true)?;
-    stream.read_exact(&mut [0; HANDSHAKE])?;
+    let mut hello = [0; HANDSHAKE];
+    stream.read_exact(&mut hello)?;
+    if !hello.starts_with(b"\x13BitTorrent protocol") {
+        // Who begins with encryption comes again without when it is hung up on.
+        return Ok(());
+    }
     let pieces = payload.len().div_ceil(piece_length);
     let mut bitfield = vec![0xff_u8; pieces.div_ceil(8)];
     if let Some(last) = bitfield.last_mut().filter(|_| !pieces.is_multiple_of(8)) {
