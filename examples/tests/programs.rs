@@ -390,3 +390,24 @@ fn a_wallet_keeps_its_password_and_its_ledger_from_one_call_to_the_next() {
     assert_eq!(json(&call("password", &["balance"]))["balance"]["1000001"], "5.0");
     assert_eq!(json(&call("password", &["history"]))["changes"]["1000001"], "+5.0");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_wallet_that_cannot_write_its_ledger_leaves_none_without_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("password"), "secret\n").unwrap();
+    let (ledger, wallet, password) = (path("ledger"), path("wallet"), path("password"));
+    let files = ["--json", "--ledger", &ledger, "--wallet", &wallet, "--password-file", &password];
+    // In blocks of 512 or 1024 bytes, as the shell likes. What is too long ends the program.
+    let limited = "ulimit -f 16; exec \"$0\" \"$@\"";
+    let all = [&files[..], &["create"]].concat();
+    let failed =
+        Command::new("sh").args(["-c", limited]).arg(program("wallet").get_program()).args(&all).output().unwrap();
+    assert!(!failed.status.success());
+    assert!(!Path::new(&ledger).exists(), "nobody has its coins");
+    assert_eq!(code(&run("wallet", &all)), Some(0));
+    let balance = run("wallet", &[&files[..], &["balance"]].concat());
+    let line: serde_json::Value = serde_json::from_slice(&balance.stdout).unwrap();
+    assert_eq!(line["balance"]["_"], "1000000.000000");
+}

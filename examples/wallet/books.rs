@@ -27,16 +27,39 @@ pub(crate) fn open(context: &Context, first: Option<Address>) -> Result<Embedded
     }
     let is_new = !context.ledger.exists();
     let operator = operator(&context.ledger.with_extension("operator"), is_new)?;
-    let operator = KeySigner::new(SecretKey::from_bytes(&operator));
     let mut genesis = Genesis::default();
     genesis.time = now();
     genesis.balances = first.map(|address| (address, Units::new(COINS).unwrap_or(Units::MAX))).into_iter().collect();
-    let store = RedbLedgerStore::open(&context.ledger).map_err(|error| Failure::failed(&error))?;
+    if is_new {
+        begin(&context.ledger, &genesis, &operator)?;
+    }
+    open_at(&context.ledger, &genesis, &operator)
+}
+
+fn open_at(path: &Path, genesis: &Genesis, operator: &[u8; 32]) -> Result<EmbeddedLedger, Failure> {
+    let store = RedbLedgerStore::open(path).map_err(|error| Failure::failed(&error))?;
     let mut params = ChainParams::embedded();
     // One block for each command: an hour would be long.
     params.channels.min_dispute = 10;
-    EmbeddedLedger::open(&genesis, params, Schemes::default(), Box::new(operator), Box::new(store))
+    let operator = KeySigner::new(SecretKey::from_bytes(operator));
+    EmbeddedLedger::open(genesis, params, Schemes::default(), Box::new(operator), Box::new(store))
         .map_err(|error| Failure::failed(&error))
+}
+
+/// Makes a ledger, whole or not at all. One that is half made would be opened later by whoever looks first, and nobody would have its coins.
+fn begin(path: &Path, genesis: &Genesis, operator: &[u8; 32]) -> Result<(), Failure> {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = tempfile::Builder::new().prefix(".new-ledger-").tempdir_in(parent);
+    let folder = folder.map_err(|error| Failure::Failed(format!("{}: {error}", parent.display())))?;
+    let made = folder.path().join("ledger");
+    drop(open_at(&made, genesis, operator)?);
+    // A link takes no place of a ledger that somebody else has begun meanwhile. Not all file systems have links.
+    let moved = fs::hard_link(&made, path).or_else(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Ok(()),
+        _ => fs::rename(&made, path),
+    });
+    let moved = moved.and_then(|()| fs::File::open(parent)?.sync_all());
+    moved.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
 }
 
 /// The operator's key, made if the ledger is to be.
