@@ -407,6 +407,10 @@ fn a_wallet_that_cannot_write_its_ledger_leaves_none_without_owner() {
     assert!(!failed.status.success());
     assert!(!Path::new(&ledger).exists(), "nobody has its coins");
     assert_eq!(code(&run("wallet", &all)), Some(0));
+    for secret in ["wallet", "ledger.operator"] {
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path(secret)).unwrap());
+        assert_eq!(mode & 0o077, 0, "{secret} is for its owner alone");
+    }
     let balance = run("wallet", &[&files[..], &["balance"]].concat());
     let line: serde_json::Value = serde_json::from_slice(&balance.stdout).unwrap();
     assert_eq!(line["balance"]["_"], "1000000.000000");

@@ -92,7 +92,12 @@ fn voucher_path(context: &Context, channel: &str) -> PathBuf {
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         let new = path.with_extension("new");
-        let mut file = File::create(&new)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // Keys are among what is written, so only the owner may read any of it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
