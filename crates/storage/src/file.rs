@@ -174,7 +174,7 @@ impl FileTorrent {
         let entry = self.entry(number)?;
         let name = self.names().get(&number).cloned();
         if let Some(name) = name {
-            return Ok(work(&name.path.iter().map(String::as_str).collect::<Vec<&str>>()));
+            return Ok(work(&names::as_str(&name.path)));
         }
         Ok(work(&entry.components().collect::<Vec<&str>>()))
     }
@@ -313,13 +313,11 @@ impl FileTorrent {
         let unnamed = self.state().unnamed.clone();
         let mut folders: BTreeSet<Vec<String>> = BTreeSet::new();
         for number in &unnamed {
-            let mut path: Vec<String> =
-                self.at(*number, |path| path.iter().map(|step| (*step).to_owned()).collect())?;
+            let mut path = self.at(*number, names::owned)?;
             while path.pop().is_some() && folders.insert(path.clone()) {}
         }
         for folder in folders {
-            let path: Vec<&str> = folder.iter().map(String::as_str).collect();
-            self.fs.sync_folder(&path).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
+            self.fs.sync_folder(&names::as_str(&folder)).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
         }
         let mut state = self.state();
         state.unnamed.retain(|number| !unnamed.contains(number));

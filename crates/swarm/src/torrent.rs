@@ -522,12 +522,10 @@ impl Torrent {
     }
 
     fn note_completion(&mut self, now: Instant, shared: &mut Shared) {
+        let Some(transfer) = self.transfer.as_ref().filter(|transfer| !transfer.is_checking()) else { return };
+        let done = transfer.is_finished();
         // What was complete before a check may not be after it.
-        if self.transfer.as_ref().is_some_and(|transfer| !transfer.is_finished() && !transfer.is_checking()) {
-            self.completed = false;
-        }
-        let done = self.transfer.as_ref().is_some_and(|transfer| transfer.is_finished() && !transfer.is_checking());
-        if !done || std::mem::replace(&mut self.completed, true) {
+        if std::mem::replace(&mut self.completed, done) || !done {
             return;
         }
         shared.events.push_back(Event::Completed { torrent: self.key });

@@ -346,11 +346,7 @@ impl Client {
     /// # Errors
     /// If the state cannot be made durable; the torrent is removed all the same.
     pub async fn remove(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        let tasks = self.engine.with(|core, now| {
-            core.session.remove_torrent(now, torrent.key);
-            core.torrents.remove(&torrent.key)
-        });
-        match tasks {
+        match self.take_out(torrent) {
             Some(tasks) => finish(tasks).await,
             None => Ok(()),
         }
@@ -361,15 +357,19 @@ impl Client {
     /// # Errors
     /// If not everything can be removed; the torrent is gone all the same.
     pub async fn delete(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        let tasks = self.engine.with(|core, now| {
-            core.session.remove_torrent(now, torrent.key);
-            core.torrents.remove(&torrent.key)
-        });
-        let Some(tasks) = tasks else { return Ok(()) };
+        let Some(tasks) = self.take_out(torrent) else { return Ok(()) };
         match tasks.settle().await {
             Some(store) => Ok(blocking(move || store.delete()).await??),
             None => Ok(()),
         }
+    }
+
+    /// Takes a torrent out of the session, if it is still in it.
+    fn take_out(&self, torrent: &Torrent) -> Option<TorrentTasks> {
+        self.engine.with(|core, now| {
+            core.session.remove_torrent(now, torrent.key);
+            core.torrents.remove(&torrent.key)
+        })
     }
 
     /// Sets the limits over all torrents, in bytes per second; `None` is unlimited.

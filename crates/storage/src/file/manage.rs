@@ -1,7 +1,7 @@
 //! What an owner does to the files of a torrent: renaming and deleting.
 
 use super::handles;
-use super::names::{self, Name};
+use super::names::{self, Name, as_str, owned};
 use super::{Access, FileTorrent, state};
 use crate::error::{StorageError, StorageErrorKind};
 use std::collections::BTreeSet;
@@ -137,14 +137,6 @@ impl FileTorrent {
         }
         Ok(())
     }
-}
-
-fn owned(path: &[&str]) -> Vec<String> {
-    path.iter().map(|step| (*step).to_owned()).collect()
-}
-
-fn as_str(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
 }
 
 /// What was not there is gone, too.

@@ -30,7 +30,17 @@ pub(super) fn check(path: &[&str], state_folder: &str) -> Result<Vec<String>, St
     if path.is_empty() || !path.iter().copied().all(is_name) || path.first().is_some_and(is_ours) {
         return Err(StorageError::new(StorageErrorKind::Escapes));
     }
-    Ok(path.iter().map(|name| (*name).to_owned()).collect())
+    Ok(owned(path))
+}
+
+/// A path to keep.
+pub(super) fn owned(path: &[&str]) -> Vec<String> {
+    path.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A path that is kept, to go along.
+pub(super) fn as_str(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
 }
 
 /// For resume data.
