@@ -1,6 +1,7 @@
 //! What every store must do, as a test that anybody can run on a store of their own.
 
 use crate::error::StorageErrorKind;
+use crate::fs::os::positioned;
 use crate::store::TorrentStorage;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -41,6 +42,12 @@ fn written_blocks_are_read_back(store: &dyn TorrentStorage, geometry: &Geometry)
         let read = store.read(block, &mut buf);
         assert!(read.is_ok(), "a whole piece is read: {read:?}");
         assert!(buf == bytes, "piece {piece} reads as it was written");
+        let place = store.locate(block);
+        assert!(place.is_ok(), "what can be read can be looked for: {place:?}");
+        if let Ok(Some(place)) = place {
+            let read = positioned::read(&place.file, place.offset, &mut buf);
+            assert!(read.is_ok() && buf == bytes, "piece {piece} is where the store says it is: {read:?}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod state;
 use crate::error::{StorageError, StorageErrorKind};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
-use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use crate::store::{FilePlace, Recovered, Storage, TorrentStorage, check_write};
 use handles::{Files, Handle};
 use names::Names;
 use places::{Places, Target};
@@ -153,6 +153,12 @@ impl FileTorrent {
 
     fn entry(&self, number: usize) -> Result<FileEntry<'_>, StorageError> {
         self.info.layout().files().get(number).ok_or_else(|| StorageError::new(StorageErrorKind::Missing))
+    }
+
+    /// Where a block begins in the torrent.
+    fn start_of(&self, block: Block) -> Result<u64, StorageError> {
+        let offset = self.info.geometry().block_offset(block);
+        offset.ok_or_else(|| StorageError::new(StorageErrorKind::OutOfRange(block)))
     }
 
     fn fault(&self, path: &Path) -> impl FnOnce(io::Error) -> StorageError + use<> {
@@ -502,8 +508,10 @@ impl TorrentStorage for FileTorrent {
     }
 
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError> {
-        let offset = self.info.geometry().block_offset(block).filter(|_| buf.len() == block.length as usize);
-        let offset = offset.ok_or_else(|| StorageError::new(StorageErrorKind::OutOfRange(block)))?;
+        let offset = self.start_of(block)?;
+        if buf.len() != block.length as usize {
+            return Err(StorageError::new(StorageErrorKind::OutOfRange(block)));
+        }
         let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
         let parted = Arc::clone(&self.state().places.parted);
         let mut rest = buf;
@@ -520,6 +528,19 @@ impl TorrentStorage for FileTorrent {
             }
         }
         Ok(())
+    }
+
+    fn locate(&self, block: Block) -> Result<Option<FilePlace>, StorageError> {
+        let start = self.start_of(block)?;
+        let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
+        let parted = Arc::clone(&self.state().places.parted);
+        let first = places::targets(self.info.layout(), &parted, start, block.length.into()).next();
+        let Some((target, place)) = first.and_then(|target| Some((target, target.place?))) else { return Ok(None) };
+        if target.len != u64::from(block.length) {
+            return Ok(None);
+        }
+        let file = self.file(place, OpenMode::Read)?.os_file();
+        Ok(file.map(|file| FilePlace { file, offset: target.offset }))
     }
 
     fn write(&self, piece: PieceIndex, offset: u32, data: &[IoSlice<'_>]) -> Result<(), StorageError> {

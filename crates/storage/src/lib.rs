@@ -29,4 +29,4 @@ pub use layers::{
     CachedStorage, FaultyStorage, GatheringStorage, Operation, OperationKind, TimedStorage, Timing, Timings,
 };
 pub use memory::MemoryStorage;
-pub use store::{Recovered, Storage, TorrentStorage};
+pub use store::{FilePlace, Recovered, Storage, TorrentStorage};

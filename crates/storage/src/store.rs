@@ -1,6 +1,7 @@
 //! The contract of a store.
 
 use crate::error::{StorageError, StorageErrorKind};
+use std::fs::File;
 use std::io::IoSlice;
 use std::sync::Arc;
 use unchoke_core::{Block, Geometry, PieceIndex};
@@ -23,6 +24,16 @@ pub struct Recovered {
     pub verified: Vec<PieceIndex>,
     /// Pieces that may be there. They must be hashed before they count.
     pub suspects: Vec<PieceIndex>,
+}
+
+/// A place in a file of the operating system.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "stores of others put it together, and a place needs no more")]
+pub struct FilePlace {
+    /// The file, open for reading.
+    pub file: Arc<File>,
+    /// Bytes from its start.
+    pub offset: u64,
 }
 
 /// The store of one torrent: addressed by piece, positioned, blocking. Calls may come from several threads at a time.
@@ -51,6 +62,16 @@ pub trait TorrentStorage: Send + Sync {
     /// [`Missing`](crate::StorageErrorKind::Missing) if it was never written, [`Evicted`](crate::StorageErrorKind::Evicted) if a bounded store
     /// had to let it go after it was committed.
     fn read(&self, block: Block, buf: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Where a block lies, whole and as it is to be read, in a file of the operating system: a driver may then send it without reading it.
+    /// `None` if it lies in no such file, or in several; it has to be read then. The file may have become shorter when it is sent from.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn locate(&self, block: Block) -> Result<Option<FilePlace>, StorageError> {
+        let _ = block;
+        Ok(None)
+    }
 
     /// Writes bytes of a piece, from `offset` of it.
     ///

@@ -2,8 +2,9 @@
 
 use crate::buffers;
 use crate::engine::{Engine, PeerTasks};
+use crate::outbox::Outbox;
 use crate::stream;
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, mpsc};
-use unchoke_core::{Block, Outgoing};
+use unchoke_core::Outgoing;
 use unchoke_storage::TorrentStorage;
 use unchoke_swarm::{Direction, Flow, PeerKey, TorrentKey};
 
@@ -124,52 +125,34 @@ async fn write_all(
         if store.is_none() && batch.iter().any(|outgoing| matches!(outgoing, Outgoing::Piece { .. })) {
             store = engine.torrent_of(peer).and_then(|torrent| engine.store_of(torrent));
         }
-        let filled = fill(batch, size, store.clone()).await?;
-        filled.unreadable.into_iter().for_each(|block| engine.handle_unreadable(peer, block));
-        let mut rest = filled.bytes.as_ref();
-        while !rest.is_empty() {
-            let written = stream.write(rest).await?;
+        let mut outbox = gather(engine, batch, store.clone()).await?;
+        outbox.unreadable.drain(..).for_each(|block| engine.handle_unreadable(peer, block));
+        loop {
+            let slices = outbox.slices();
+            if slices.is_empty() {
+                break;
+            }
+            let written = stream.write_vectored(&slices).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            rest = rest.get(written..).unwrap_or_default();
+            outbox.advance(written);
             engine.handle_sent(peer, written);
         }
     }
     Ok(())
 }
 
-struct Filled {
-    bytes: BytesMut,
-    unreadable: Vec<Block>,
-}
-
-/// Puts a batch together, with the blocks read from the store on a thread that may block.
-async fn fill(batch: Vec<Outgoing>, size: usize, store: Option<Arc<dyn TorrentStorage>>) -> io::Result<Filled> {
+/// Puts a batch together, with the blocks from the store on a thread that may block.
+async fn gather(
+    engine: &Arc<Engine>,
+    batch: Vec<Outgoing>,
+    store: Option<Arc<dyn TorrentStorage>>,
+) -> io::Result<Outbox> {
     if batch.iter().all(|outgoing| matches!(outgoing, Outgoing::Bytes(_))) {
-        return Ok(put_together(batch, size, None));
+        return Ok(Outbox::of_bytes(batch));
     }
-    tokio::task::spawn_blocking(move || put_together(batch, size, store.as_deref())).await.map_err(io::Error::other)
-}
-
-fn put_together(batch: Vec<Outgoing>, size: usize, store: Option<&dyn TorrentStorage>) -> Filled {
-    let mut filled = Filled { bytes: BytesMut::with_capacity(size), unreadable: Vec::new() };
-    for outgoing in batch {
-        match outgoing {
-            Outgoing::Bytes(bytes) => filled.bytes.put(bytes),
-            Outgoing::Piece { header, block } => {
-                let start = filled.bytes.len();
-                filled.bytes.put_slice(&header);
-                let body = filled.bytes.len();
-                filled.bytes.resize(body.saturating_add(block.length as usize), 0);
-                let into = filled.bytes.get_mut(body..).unwrap_or_default();
-                if store.is_none_or(|store| store.read(block, into).is_err()) {
-                    filled.bytes.truncate(start);
-                    filled.unreadable.push(block);
-                }
-            }
-            _ => {}
-        }
-    }
-    filled
+    let engine = Arc::clone(engine);
+    let gathered = move || Outbox::gather(batch, store.as_deref(), &engine.windows);
+    tokio::task::spawn_blocking(gathered).await.map_err(io::Error::other)
 }

@@ -2,6 +2,7 @@
 
 use crate::buffers::Buffers;
 use crate::error::TorrentError;
+use crate::outbox::Windows;
 use crate::tracker_report::TrackerReport;
 use bytes::BytesMut;
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ pub(crate) struct Engine {
     /// The deadline has changed.
     pub(crate) deadline: Notify,
     pub(crate) buffers: Buffers,
+    pub(crate) windows: Windows,
 }
 
 pub(crate) struct Core {
@@ -148,7 +150,8 @@ impl Engine {
         disk: std::sync::mpsc::Sender<DiskJob>,
     ) -> Self {
         let core = Core { session, peers: HashMap::new(), torrents: HashMap::new(), armed: None };
-        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new(), buffers: Buffers::default() }
+        let (buffers, windows) = (Buffers::default(), Windows::default());
+        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new(), buffers, windows }
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -193,6 +196,7 @@ impl Engine {
             core.peers.remove(&peer);
             if core.peers.is_empty() {
                 self.buffers.clear();
+                self.windows.clear();
             }
             core.session.handle_closed(now, peer);
         });

@@ -12,8 +12,11 @@ mod entropy;
 mod error;
 #[cfg(feature = "dht")]
 mod finder;
+#[cfg(all(feature = "mmap", target_os = "linux"))]
+mod mapped;
 #[cfg(feature = "object-store")]
 mod object_storage;
+mod outbox;
 mod stream;
 #[cfg(feature = "https")]
 mod tls;

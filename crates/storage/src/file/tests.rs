@@ -63,6 +63,21 @@ fn keeps_the_contract() {
 }
 
 #[test]
+fn a_block_is_found_where_it_lies_in_one_file() {
+    let root = tempfile::tempdir().unwrap();
+    let info = info("t", &[("a", 40_000), ("b", 30_000)]);
+    let store = FileStorage::new(root.path()).open(&info).unwrap();
+    let block = |offset, length| Block { piece: PieceIndex(1), offset, length };
+    assert_eq!(store.locate(block(0, 100)).unwrap_err().kind(), StorageErrorKind::Missing);
+    info.geometry().pieces().for_each(|piece| store_piece(store.as_ref(), &info, piece));
+    let offset = |block| store.locate(block).unwrap().map(|place| place.offset);
+    assert_eq!(offset(block(0, 40_000 - PIECE)), Some(PIECE.into()));
+    assert_eq!(offset(block(0, 40_001 - PIECE)), None);
+    assert_eq!(offset(block(40_000 - PIECE, 100)), Some(0));
+    assert_eq!(store.locate(block(PIECE, 1)).unwrap_err().kind(), StorageErrorKind::OutOfRange(block(PIECE, 1)));
+}
+
+#[test]
 fn whole_files_come_out() {
     let root = tempfile::tempdir().unwrap();
     let info = info("t", &[("a", 10), ("empty", 0), ("d/b", 70_000), ("c", 50_000)]);
