@@ -1,11 +1,12 @@
 """A libtorrent 2.x peer: TCP only; no LSD, UPnP or NAT-PMP, and no DHT unless a node of it is named.
 
-usage: libtorrent_peer.py seed|leech TORRENT|MAGNET DIR IP:PORT [--trust] [--dht=NODE_IP:PORT]... [PEER_IP:PORT]...
+usage: libtorrent_peer.py seed|leech TORRENT|MAGNET DIR IP:PORT [--trust] [--many] [--dht=NODE_IP:PORT]... [PEER_IP:PORT]...
 
 Prints "ready" when it listens. A seed checks its data first and runs until it is ended; with --trust it takes the
-data for verified. A leech ends when it has everything.
+data for verified. With --many several peers may have one address. A leech ends when it has everything.
 """
 
+import os
 import sys
 import time
 
@@ -27,6 +28,8 @@ session = lt.session({
     "outgoing_interfaces": listen.rsplit(":", 1)[0],
     "enable_dht": bool(nodes),
     "dht_bootstrap_nodes": "",
+    "allow_multiple_connections_per_ip": "--many" in sys.argv[5:],
+    "hashing_threads": os.cpu_count(),
     "enable_lsd": False,
     "enable_upnp": False,
     "enable_natpmp": False,

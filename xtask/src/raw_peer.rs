@@ -20,23 +20,31 @@ const INTERESTED: [u8; 5] = [0, 0, 0, 1, 2];
 /// A request for a block: piece, offset in it, length.
 type Request = (usize, usize, usize);
 
-/// `raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS`: seeds a file until it is ended.
+/// `raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS...`: seeds a file until it is ended, as one seed at each address.
 pub(crate) fn seed(arguments: &[String]) -> Outcome<ExitCode> {
-    let [_, hash, file, piece_length, address, ..] = arguments else { return Err(USAGE.into()) };
+    let [_, hash, file, piece_length, addresses @ ..] = arguments else { return Err(USAGE.into()) };
     let (hash, piece_length) = (info_hash(hash)?, piece_length.parse::<usize>()?);
     let payload = Arc::new(fs::read(file)?);
-    let listener = TcpListener::bind(address.as_str())?;
+    let listeners = addresses.iter().map(|it| TcpListener::bind(it.as_str())).collect::<Result<Vec<_>, _>>()?;
     writeln!(std::io::stdout(), "ready")?;
-    for stream in listener.incoming() {
-        let (payload, stream) = (Arc::clone(&payload), stream?);
-        // A connection that breaks is the other side's affair.
-        std::thread::spawn(move || serve(stream, &hash, &payload, piece_length).ok());
-    }
+    std::thread::scope(|scope| {
+        for listener in listeners {
+            let payload = &payload;
+            scope.spawn(move || {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    let payload = Arc::clone(payload);
+                    // A connection that breaks is the other side's affair.
+                    std::thread::spawn(move || serve(stream, &hash, &payload, piece_length).ok());
+                }
+            });
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 
 fn serve(mut stream: TcpStream, hash: &[u8; 20], payload: &[u8], piece_length: usize) -> Outcome {
     stream.set_nodelay(true)?;
+    let id = u32::from(stream.local_addr()?.port());
     let mut hello = [0; HANDSHAKE];
     stream.read_exact(&mut hello)?;
     if !hello.starts_with(b"\x13BitTorrent protocol") {
@@ -48,7 +56,7 @@ fn serve(mut stream: TcpStream, hash: &[u8; 20], payload: &[u8], piece_length: u
     if let Some(last) = bitfield.last_mut().filter(|_| !pieces.is_multiple_of(8)) {
         *last = 0xff << (8 - pieces % 8);
     }
-    let mut hello = handshake(hash);
+    let mut hello = handshake(hash, id);
     hello.extend(u32::try_from(bitfield.len() + 1)?.to_be_bytes());
     hello.push(5);
     hello.extend(bitfield);
@@ -105,11 +113,12 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
     let (hash, length, piece_length) = (info_hash(hash)?, length.parse::<usize>()?, piece_length.parse::<usize>()?);
     let mut stream = TcpStream::connect(address.as_str())?;
     stream.set_nodelay(true)?;
-    // One that is not ready may say nothing at all.
+    // One that is not ready may say nothing at all, and one that has others to serve lets one wait for some rounds.
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(&handshake(&hash))?;
+    stream.write_all(&handshake(&hash, std::process::id()))?;
     stream.read_exact(&mut [0; HANDSHAKE])?;
     stream.write_all(&INTERESTED)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut frames = Frames::default();
     let (mut asked, mut received, mut is_unchoked, mut is_seed, mut begin) = (0, 0, false, false, None);
     while received < length {
@@ -130,7 +139,8 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
         while let Some(frame) = frames.next() {
             match frame {
                 [1] => is_unchoked = true,
-                [0] => return Err("choked".into()),
+                // What was asked for and has not come will not come.
+                [0] => (is_unchoked, asked) = (false, received),
                 // Bits behind the last piece are not set.
                 [5, bits @ ..] => {
                     let pieces = length.div_ceil(piece_length);
@@ -153,13 +163,13 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-const USAGE: &str =
-    "usage: cargo xtask raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS | raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS";
+const USAGE: &str = "usage: cargo xtask raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS... | raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS";
 
-fn handshake(hash: &[u8; 20]) -> Vec<u8> {
+/// The first message of a peer with this number.
+fn handshake(hash: &[u8; 20], number: u32) -> Vec<u8> {
     let mut bytes = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
     bytes.extend(hash);
-    bytes.extend(b"-RW0000-of-many-byte");
+    bytes.extend(format!("-RW0000-{number:012}").bytes());
     bytes
 }
 

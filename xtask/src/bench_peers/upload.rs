@@ -21,11 +21,13 @@ pub(super) struct Cost {
 }
 
 /// Each seed in turn, so many rounds.
-pub(super) fn measure(lab: &Lab, payload: &Payload, mib: u32, rounds: u32) -> Outcome<[Cost; 4]> {
+pub(super) fn measure(lab: &Lab, payload: &Payload, mib: u32, rounds: u32, sinks: u32) -> Outcome<[Cost; 4]> {
     let mut costs = SEEDS.map(|_| Vec::new());
     for round in 0..rounds {
         for (seed, costs) in SEEDS.iter().zip(&mut costs) {
-            costs.push(upload(lab, payload, mib, seed).map_err(|error| format!("{seed}, round {round}: {error}"))?);
+            costs.push(
+                upload(lab, payload, mib, seed, sinks).map_err(|error| format!("{seed}, round {round}: {error}"))?,
+            );
         }
     }
     Ok(costs.map(|costs| Cost {
@@ -34,28 +36,50 @@ pub(super) fn measure(lab: &Lab, payload: &Payload, mib: u32, rounds: u32) -> Ou
     }))
 }
 
-fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str) -> Outcome<Cost> {
+fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str, sinks: u32) -> Outcome<Cost> {
     let home = fresh(lab.work.join("home"))?;
     let mut command = command(lab, payload, seed);
     command.env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
     let mut running = Running::start(&mut command, &lab.work.join(format!("{seed}.log")))?;
     let until = Instant::now() + LIMIT;
     // It has first to find that it has everything.
-    let (before, sunk) = loop {
+    while let Err(error) = run(&mut sink(payload, BLOCK_ONLY)?) {
         running.alive()?;
-        let before = cpu_seconds(running.id())?;
-        let mut sink = Command::new(std::env::current_exe()?);
-        sink.args(["raw-sink", &payload.info_hash, &(u64::from(mib) << 20).to_string(), "1048576", &SEED.to_string()]);
-        match run(&mut sink) {
-            Ok(output) => break (before, output),
-            Err(error) if Instant::now() > until => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        if Instant::now() > until {
+            return Err(error);
         }
-    };
-    let cpu_s = cpu_seconds(running.id())? - before;
-    let sunk: Value = serde_json::from_str(sunk.trim())?;
-    let seconds = sunk.get("seconds").and_then(Value::as_f64).ok_or("no time")?;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let before = cpu_seconds(running.id())?;
+    let begin = Instant::now();
+    let mut running_sinks = Vec::new();
+    for number in 0..sinks {
+        let log = lab.work.join(format!("sink-{number}.log"));
+        running_sinks.push(Running::start(&mut sink(payload, u64::from(mib) << 20)?, &log)?);
+    }
+    for running in &mut running_sinks {
+        running.ended()?;
+    }
+    let (cpu_s, mut seconds) = (cpu_seconds(running.id())? - before, begin.elapsed().as_secs_f64());
+    for running in &running_sinks {
+        let output = running.output()?;
+        let sunk: Value = serde_json::from_str(output.trim())?;
+        sunk.get("bytes").filter(|bytes| bytes.as_u64() == Some(u64::from(mib) << 20)).ok_or("it did not get all")?;
+        if sinks == 1 {
+            // From the first block to the last; of several, one may have been served before another began.
+            seconds = sunk.get("seconds").and_then(Value::as_f64).ok_or("no time")?;
+        }
+    }
     Ok(Cost { seconds, cpu_s })
+}
+
+/// What a downloader asks for that only sees whether there is something to be had.
+const BLOCK_ONLY: u64 = 16 * 1024;
+
+fn sink(payload: &Payload, bytes: u64) -> Outcome<Command> {
+    let mut sink = Command::new(std::env::current_exe()?);
+    sink.args(["raw-sink", &payload.info_hash, &bytes.to_string(), "1048576", &SEED.to_string()]);
+    Ok(sink)
 }
 
 fn command(lab: &Lab, payload: &Payload, seed: &str) -> Command {
@@ -68,7 +92,7 @@ fn command(lab: &Lab, payload: &Payload, seed: &str) -> Command {
         }
         "libtorrent" => {
             let mut command = lab.script("libtorrent_peer.py");
-            command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust"]);
+            command.arg("seed").arg(&payload.torrent).arg(&payload.data).args([&SEED.to_string(), "--trust", "--many"]);
             command
         }
         "rqbit" => {
@@ -99,15 +123,16 @@ fn cpu_seconds(process: u32) -> Outcome<f64> {
     Ok(f64::from(ticks) / 100.0)
 }
 
-pub(super) fn as_json(mib: u32, rounds: u32, costs: &[Cost; 4]) -> Value {
+pub(super) fn as_json(mib: u32, rounds: u32, sinks: u32, costs: &[Cost; 4]) -> Value {
     let row = |(seed, cost): (&&str, &Cost)| json!({ "seed": seed, "mib_per_s": f64::from(mib) / cost.seconds, "cpu_s_per_gib": per_gib(mib, cost) });
-    json!({ "mib": mib, "rounds": rounds, "seeds": SEEDS.iter().zip(costs).map(row).collect::<Vec<_>>() })
+    json!({ "mib": mib, "rounds": rounds, "sinks": sinks, "seeds": SEEDS.iter().zip(costs).map(row).collect::<Vec<_>>() })
 }
 
-pub(super) fn table(mib: u32, rounds: u32, costs: &[Cost; 4]) -> String {
+pub(super) fn table(mib: u32, rounds: u32, sinks: u32, costs: &[Cost; 4]) -> String {
     let [_, base, ..] = costs;
+    let to = if sinks == 1 { "a downloader that throws them away".into() } else { format!("{sinks} such downloaders") };
     let mut text = format!(
-        "{mib} MiB to a downloader that throws them away, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
+        "{mib} MiB to {to}, medians of {rounds} rounds, in brackets the ratio to libtorrent\n\n\
          | seed | MiB/s | CPU s/GiB |\n| --- | --- | --- |"
     );
     for (seed, cost) in SEEDS.iter().zip(costs) {
