@@ -108,7 +108,12 @@ impl InfoHashes {
     /// Whether `name` is one of this torrent's names on the wire.
     #[must_use]
     pub fn matches(&self, name: InfoHash) -> bool {
-        self.v1.is_some_and(|v1| InfoHash::from(v1) == name) || self.v2.is_some_and(|v2| InfoHash::from(v2) == name)
+        self.names().any(|own| own == name)
+    }
+
+    /// What peers may call the torrent: one name, or two for a hybrid one.
+    pub fn names(&self) -> impl Iterator<Item = InfoHash> + use<> {
+        self.v1.map(InfoHash::from).into_iter().chain(self.v2.map(InfoHash::from))
     }
 }
 

@@ -35,6 +35,10 @@ struct Pending {
 pub struct Session {
     shared: Shared,
     torrents: BTreeMap<TorrentKey, Box<Torrent>>,
+    /// What the torrents are called; a hybrid one has two names.
+    names: BTreeSet<(InfoHash, TorrentKey)>,
+    /// Torrents that may have peers, candidates or deadlines. All others are left alone, however many there are.
+    active: BTreeSet<TorrentKey>,
     pending: BTreeMap<PeerKey, Pending>,
     paused: BTreeSet<PeerKey>,
     uploads: Uploads,
@@ -55,6 +59,8 @@ impl Session {
             seed_choker: Box::new(SeedChoker::new()),
             shared: Shared::new(now, config, seed),
             torrents: BTreeMap::new(),
+            names: BTreeSet::new(),
+            active: BTreeSet::new(),
             pending: BTreeMap::new(),
             paused: BTreeSet::new(),
             uploads: Uploads::default(),
@@ -81,7 +87,9 @@ impl Session {
         let key = TorrentKey(self.next_torrent);
         self.next_torrent = self.next_torrent.saturating_add(1);
         let torrent = Torrent::new(now, &mut self.shared, key, params);
+        self.names.extend(torrent.hashes.names().map(|name| (name, key)));
         self.torrents.insert(key, Box::new(torrent));
+        self.active.insert(key);
         self.after(now);
         key
     }
@@ -101,6 +109,10 @@ impl Session {
     /// Removes a torrent and closes its connections. False if there is none of this key.
     pub fn remove_torrent(&mut self, now: Instant, torrent: TorrentKey) -> bool {
         let Some(mut removed) = self.torrents.remove(&torrent) else { return false };
+        for name in removed.hashes.names() {
+            self.names.remove(&(name, torrent));
+        }
+        self.active.remove(&torrent);
         removed.dismiss(now, &mut self.shared);
         self.after(now);
         true
@@ -108,10 +120,10 @@ impl Session {
 
     /// Tells of peers of a torrent.
     pub fn add_peers(&mut self, now: Instant, torrent: TorrentKey, addresses: &[SocketAddr], origin: PeerOrigin) {
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = self.wake(torrent).filter(|_| !addresses.is_empty()) {
             torrent.add_peers(addresses, origin);
+            self.connect_more(now);
         }
-        self.connect_more(now);
         self.after(now);
     }
 
@@ -140,6 +152,7 @@ impl Session {
     /// Sets how much each file of a torrent is wanted. Pieces that are begun are finished all the same, and what is here stays. [`Event::Completed`] tells, once more if need be, when all is here that is
     /// wanted.
     pub fn set_file_priorities(&mut self, now: Instant, torrent: TorrentKey, files: FilePriorities) {
+        self.active.insert(torrent);
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.set_priorities(now, &mut self.shared, files);
         }
@@ -150,6 +163,7 @@ impl Session {
     /// Has everything that the store of a torrent holds hashed anew; what is wrong is fetched again. Peers are let go until then. This also
     /// ends a pause after somebody else has changed the data ([`DiskError::Changed`](unchoke_core::DiskError::Changed)).
     pub fn recheck(&mut self, now: Instant, torrent: TorrentKey) {
+        self.active.insert(torrent);
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.recheck(now, &mut self.shared);
         }
@@ -164,6 +178,7 @@ impl Session {
 
     /// The metadata that [`Event::Metadata`] reported has been taken in, and the store is open.
     pub fn handle_metadata(&mut self, now: Instant, torrent: TorrentKey, content: Content) {
+        self.active.insert(torrent);
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.handle_content(now, &mut self.shared, content);
         }
@@ -197,6 +212,7 @@ impl Session {
 
     fn open(&mut self, now: Instant, key: PeerKey, address: SocketAddr, torrent: TorrentKey) {
         self.shared.connections.connected();
+        self.active.insert(torrent);
         let Some(torrent) = self.torrents.get_mut(&torrent) else {
             self.shared.actions.push_back(Action::Close { peer: key });
             return;
@@ -212,7 +228,7 @@ impl Session {
     /// A connection that [`Action::Connect`] asked for did not come about.
     pub fn handle_connect_failed(&mut self, now: Instant, torrent: TorrentKey, address: SocketAddr) {
         self.shared.connections.connected();
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = self.wake(torrent) {
             torrent.list.released(now, address, false);
         }
         self.connect_more(now);
@@ -263,6 +279,7 @@ impl Session {
         let Some(WireEvent::Handshake(theirs)) = pending.connection.poll_event() else { return };
         let (address, wanted) = (pending.address, theirs.info_hash);
         let found = self.find(wanted);
+        self.active.extend(found);
         let Some(torrent) = found.and_then(|found| self.torrents.get_mut(&found)) else {
             self.drop_pending(key);
             return;
@@ -286,7 +303,8 @@ impl Session {
     /// The torrent of this name, if it is here.
     #[must_use]
     pub fn find(&self, info_hash: InfoHash) -> Option<TorrentKey> {
-        self.torrents.values().find(|torrent| torrent.hashes.matches(info_hash)).map(|torrent| torrent.key)
+        let first = self.names.range((info_hash, TorrentKey(0))..).next();
+        first.filter(|(name, _)| *name == info_hash).map(|(_, torrent)| *torrent)
     }
 
     fn drop_pending(&mut self, key: PeerKey) {
@@ -340,6 +358,7 @@ impl Session {
     /// A disk job has ended.
     pub fn handle_disk(&mut self, now: Instant, job: JobId, outcome: DiskOutcome) {
         let Some((key, work)) = self.shared.finish(job) else { return };
+        self.active.insert(key);
         match self.torrents.get_mut(&key) {
             Some(torrent) => torrent.handle_disk(now, &mut self.shared, work, outcome),
             None => {
@@ -370,9 +389,11 @@ impl Session {
             }
         }
         silent.into_iter().for_each(|key| self.drop_pending(key));
-        for torrent in self.torrents.values_mut() {
+        self.active.retain(|key| {
+            let Some(torrent) = self.torrents.get_mut(key) else { return false };
             torrent.tick(now, &mut self.shared);
-        }
+            !torrent.is_idle()
+        });
         let keys: Vec<PeerKey> = self.shared.owners.keys().copied().collect();
         for key in keys {
             let owner = self.shared.owners.get(&key).copied();
@@ -389,7 +410,8 @@ impl Session {
     /// Opens connections as far as there are candidates and the limits allow.
     fn connect_more(&mut self, now: Instant) {
         let per_torrent = self.shared.config.max_connections_per_torrent;
-        for torrent in self.torrents.values_mut() {
+        for key in &self.active {
+            let Some(torrent) = self.torrents.get_mut(key) else { continue };
             let mut room = per_torrent.saturating_sub(torrent.peers.len());
             while room > 0 && self.shared.connections.may_connect(&self.shared.config) {
                 let Some(address) = torrent.next_candidate(now, &self.shared.bans) else { break };
@@ -420,7 +442,7 @@ impl Session {
         }
         self.uploads.pump(now, &mut self.shared, &mut self.torrents);
         self.resume(now);
-        if self.next_tick.is_none() && !self.is_idle() {
+        if self.next_tick.is_none() && !(self.active.is_empty() && self.pending.is_empty()) {
             self.next_tick = now.checked_add(TICK);
         }
     }
@@ -432,9 +454,11 @@ impl Session {
         }
         // Every limit is brought up to date, so that the time at which one lets through again is never in the past.
         let passes = self.shared.down.available(now) > 0;
-        self.torrents.values_mut().for_each(|torrent| {
-            torrent.down.available(now);
-        });
+        for key in &self.paused {
+            if let Some(torrent) = self.shared.owners.get(key).and_then(|owner| self.torrents.get_mut(owner)) {
+                torrent.down.available(now);
+            }
+        }
         if !passes || self.is_memory_short() {
             return;
         }
@@ -452,18 +476,18 @@ impl Session {
         });
     }
 
-    fn is_idle(&self) -> bool {
-        self.pending.is_empty()
-            && self.torrents.values().all(|torrent| {
-                torrent.peers.is_empty() && torrent.poll_timeout().is_none() && !torrent.has_candidates()
-            })
+    /// A torrent to which something may happen that needs attention later.
+    fn wake(&mut self, torrent: TorrentKey) -> Option<&mut Torrent> {
+        let found = self.torrents.get_mut(&torrent)?;
+        self.active.insert(torrent);
+        Some(found)
     }
 
     /// Chooses anew whom to upload to.
     fn rechoke(&mut self, now: Instant) {
         self.next_rechoke = now.checked_add(RECHOKE_INTERVAL);
         let (mut leeching, mut seeding): (Vec<PeerStats>, Vec<PeerStats>) = (Vec::new(), Vec::new());
-        for torrent in self.torrents.values() {
+        for torrent in self.active.iter().filter_map(|key| self.torrents.get(key)) {
             let group = if torrent.is_finished() { &mut seeding } else { &mut leeching };
             group.extend(torrent.peers.values().filter(|peer| peer.interested).map(|peer| peer.stats()));
         }
@@ -479,7 +503,10 @@ impl Session {
         self.choker.rechoke(now, slots.saturating_sub(for_seeding), &leeching, &mut shares);
         self.seed_choker.rechoke(now, for_seeding, &seeding, &mut shares);
         let weights: BTreeMap<PeerKey, u32> = shares.into_iter().map(|share| (share.peer, share.weight)).collect();
-        for peer in self.torrents.values_mut().flat_map(|torrent| torrent.peers.values_mut()) {
+        let peers: Vec<PeerKey> = self.shared.owners.keys().copied().collect();
+        for key in peers {
+            let owner = self.shared.owners.get(&key).and_then(|owner| self.torrents.get_mut(owner));
+            let Some(peer) = owner.and_then(|torrent| torrent.peers.get_mut(&key)) else { continue };
             match weights.get(&peer.key) {
                 Some(weight) => {
                     peer.weight = *weight;

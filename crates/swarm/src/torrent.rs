@@ -165,8 +165,13 @@ impl Torrent {
         &self.priorities
     }
 
+    /// Whether time alone brings nothing: no peer, no deadline, nobody to connect to.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.peers.is_empty() && self.poll_timeout().is_none() && !self.has_candidates()
+    }
+
     /// Whether there is anybody to connect to, now or later.
-    pub(crate) fn has_candidates(&self) -> bool {
+    fn has_candidates(&self) -> bool {
         self.list.has_candidates(self.is_finished())
     }
 

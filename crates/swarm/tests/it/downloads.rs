@@ -2,9 +2,9 @@
 
 use crate::rig::{Rig, filled, make};
 use std::collections::BTreeSet;
-use std::time::Duration;
-use unchoke_core::PieceIndex;
-use unchoke_swarm::{Event, SessionConfig};
+use std::time::{Duration, Instant};
+use unchoke_core::{InfoHash, InfoHashes, PieceIndex, Seed, Sha1Hash, Sha256Hash};
+use unchoke_swarm::{Event, Session, SessionConfig, TorrentParams};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -114,6 +114,23 @@ fn an_idle_session_has_no_deadline() {
     assert_eq!(rig.nodes[leech].session.poll_timeout(), None);
     assert_eq!(rig.nodes[seed].session.poll_timeout(), None);
     assert!(rig.count(leech, |event| matches!(event, Event::Synced { .. })) > 0);
+}
+
+#[test]
+fn a_torrent_is_found_by_each_of_its_names_until_it_is_removed() {
+    let now = Instant::now();
+    let mut session = Session::new(now, config(), &Seed::new([3; 32]));
+    let hybrid = InfoHashes::hybrid(Sha1Hash::new([1; 20]), Sha256Hash::new([2; 32]));
+    let other = InfoHashes::v1(Sha1Hash::new([2; 20]));
+    let first = session.add_torrent(now, TorrentParams::from_hashes(hybrid));
+    let second = session.add_torrent(now, TorrentParams::from_hashes(other));
+    let find = |session: &Session, byte| session.find(InfoHash::new([byte; 20]));
+    // Both are called so: the one that came first has the name.
+    assert_eq!([1, 2, 3].map(|byte| find(&session, byte)), [Some(first), Some(first), None]);
+    assert!(session.remove_torrent(now, first));
+    assert_eq!([1, 2, 3].map(|byte| find(&session, byte)), [None, Some(second), None]);
+    assert!(session.remove_torrent(now, second) && !session.remove_torrent(now, second));
+    assert_eq!(find(&session, 2), None);
 }
 
 #[test]
