@@ -2,10 +2,10 @@
 
 use crate::fs::{FsFile, OpenMode};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 /// Files kept open over all torrents. Processes often may have no more than 1,024, sockets included.
-const MAX_OPEN: usize = 512;
+pub(super) const MAX_OPEN: usize = 512;
 
 /// The open files of all torrents, in the order in which they were opened.
 static OPENED: Mutex<VecDeque<(Weak<Files>, usize)>> = Mutex::new(VecDeque::new());
@@ -27,8 +27,16 @@ pub(super) fn lock(files: &Files) -> MutexGuard<'_, BTreeMap<usize, Handle>> {
     files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The open file of this number.
+pub(super) fn find(files: &Files, number: usize) -> Option<Arc<dyn FsFile>> {
+    let mut files = lock(files);
+    let handle = files.get_mut(&number)?;
+    handle.used = true;
+    Some(Arc::clone(&handle.file))
+}
+
 /// A file was opened. Closes another one, of whatever torrent, if there are too many: the one that was opened first, but for those that were
-/// used since it was last their turn. No torrent's files may be locked.
+/// used since it was last their turn. Files of torrents that are locked stay open: who waits for nobody can be waited for by anybody.
 pub(super) fn opened(files: &Arc<Files>, number: usize) {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     opened.push_back((Arc::downgrade(files), number));
@@ -36,10 +44,21 @@ pub(super) fn opened(files: &Arc<Files>, number: usize) {
     while opened.len() > MAX_OPEN {
         let Some((of, number)) = opened.pop_front() else { return };
         let Some(files) = of.upgrade() else { continue };
-        let mut files = lock(&files);
+        let has_chance = chances > 0;
         chances = chances.saturating_sub(1);
+        let mut files = match files.try_lock() {
+            Ok(files) => files,
+            Err(TryLockError::Poisoned(files)) => files.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                opened.push_back((of, number));
+                if has_chance {
+                    continue;
+                }
+                return;
+            }
+        };
         let Some(handle) = files.get_mut(&number) else { continue };
-        if std::mem::replace(&mut handle.used, false) && chances > 0 {
+        if std::mem::replace(&mut handle.used, false) && has_chance {
             opened.push_back((of, number));
         } else {
             files.remove(&number);
@@ -69,5 +88,9 @@ mod tests {
         let open = torrents.iter().filter(|torrent| !lock(torrent).is_empty()).count();
         assert!((1..=MAX_OPEN).contains(&open), "{open}");
         assert!(!lock(&torrents[0]).is_empty(), "the one that is in use");
+        let held: Vec<_> = torrents.iter().map(|torrent| lock(torrent)).collect();
+        let another = Arc::default();
+        opened(&another, 3);
+        drop(held);
     }
 }

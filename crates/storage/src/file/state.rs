@@ -3,9 +3,10 @@
 //! Resume data is replaced as a whole: written beside, made durable, renamed. The journal is appended to without waiting for the disk; each entry
 //! carries its own check, and a torn or damaged end is left out.
 
+use super::handles::{self, Files, Handle};
 use super::names::{self, Names};
 use super::stamps::Stamps;
-use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
+use crate::fs::{FileStamp, Fs, OpenMode};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -44,19 +45,14 @@ pub(super) struct StateFiles {
     hashes: InfoHashes,
     pieces: u32,
     files: usize,
-    appending: Option<Journal>,
+    /// The journal, while it is open.
+    open: Arc<Files>,
+    /// Where its next entry goes, while it is open.
+    end: u64,
     /// The name of the folder is durable.
     is_named: bool,
     /// There is a journal.
     is_there: bool,
-}
-
-/// The open journal.
-#[derive(Debug)]
-struct Journal {
-    file: Arc<dyn FsFile>,
-    /// Where the next entry goes.
-    end: u64,
 }
 
 /// What the state files say.
@@ -106,7 +102,8 @@ pub(super) struct Known<'a> {
 
 impl StateFiles {
     pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
-        Self { fs, hashes: *hashes, pieces, files, appending: None, is_named: false, is_there: false }
+        let open = Arc::default();
+        Self { fs, hashes: *hashes, pieces, files, open, end: 0, is_named: false, is_there: false }
     }
 
     /// The name of a file of the torrent in the folder of state files.
@@ -207,21 +204,31 @@ impl StateFiles {
     }
 
     fn append_entry(&mut self, number: u32, mark: u32) -> io::Result<()> {
-        let mut journal = match self.appending.take() {
-            Some(journal) => journal,
+        let file = match handles::find(&self.open, 0) {
+            Some(file) => file,
             None => {
                 self.check_there()?;
                 let file = self.fs.open(&[FOLDER, &self.name(JOURNAL)], OpenMode::Write)?;
                 self.is_there = true;
                 // A torn last entry is overwritten, or all that follow it would be read askew.
                 let length = file.metadata()?.length;
-                Journal { file, end: length - length % 8 }
+                self.end = length - length % 8;
+                let handle = Handle { file: Arc::clone(&file), mode: OpenMode::Write, reads: 0, used: true };
+                handles::lock(&self.open).insert(0, handle);
+                handles::opened(&self.open, 0);
+                file
             }
         };
-        journal.file.write_at(journal.end, &mut [IoSlice::new(&entry(number, mark))])?;
-        journal.end = journal.end.saturating_add(8);
-        self.appending = Some(journal);
-        Ok(())
+        let written = file.write_at(self.end, &mut [IoSlice::new(&entry(number, mark))]);
+        if written.is_err() {
+            self.close();
+        }
+        self.end = self.end.saturating_add(8);
+        written
+    }
+
+    fn close(&self) {
+        handles::lock(&self.open).clear();
     }
 
     /// Replaces the resume data and the journal.
@@ -229,7 +236,7 @@ impl StateFiles {
         let Known { since, stamps, .. } = *known;
         self.check_there()?;
         self.replace(RESUME, &self.resume_data(known))?;
-        self.appending = None;
+        self.close();
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
             entries.extend(entry(file, FILE_MARK));
@@ -264,7 +271,8 @@ impl StateFiles {
 
     /// Removes the resume data and the journal.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        (self.appending, self.is_there) = (None, false);
+        self.close();
+        self.is_there = false;
         for kind in [RESUME, JOURNAL] {
             match self.fs.remove(&[FOLDER, &self.name(kind)]) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -326,6 +334,24 @@ mod tests {
 
     fn files(root: &Path) -> StateFiles {
         StateFiles::new(Arc::new(OsFs::new(root)), &InfoHashes::v1(sha1(b"t")), 100, 3)
+    }
+
+    #[test]
+    fn few_journals_are_open_however_many_torrents_write_them() {
+        let root = tempfile::tempdir().unwrap();
+        let fs: Arc<dyn Fs> = Arc::new(OsFs::new(root.path()));
+        let of = |number: u32| InfoHashes::v1(sha1(&number.to_be_bytes()));
+        let mut torrents: Vec<StateFiles> =
+            (0..700).map(|number| StateFiles::new(Arc::clone(&fs), &of(number), 100, 3)).collect();
+        for piece in [5, 6] {
+            torrents.iter_mut().for_each(|state| state.append(PieceIndex(piece)).unwrap());
+            let open = torrents.iter().filter(|state| !handles::lock(&state.open).is_empty()).count();
+            assert!((1..=handles::MAX_OPEN).contains(&open), "{open}");
+        }
+        for state in &mut torrents {
+            let saved = state.load().unwrap().unwrap();
+            assert_eq!(saved.journal.iter().collect::<Vec<_>>(), [PieceIndex(5), PieceIndex(6)]);
+        }
     }
 
     #[test]
