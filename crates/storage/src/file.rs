@@ -198,7 +198,7 @@ impl FileTorrent {
     fn file(&self, number: usize, mode: OpenMode) -> Result<Arc<dyn FsFile>, StorageError> {
         let mut open = handles::lock(&self.open);
         let wanted = |handle: &&mut Handle| mode == OpenMode::Read || handle.mode != OpenMode::Read;
-        if let Some(handle) = open.get_mut(&number).filter(wanted) {
+        if let Some(handle) = open.get_mut(number).filter(wanted) {
             handle.used = true;
             handle.reads = handle.reads.saturating_add(u32::from(mode == OpenMode::Read));
             if handle.reads < READS {
@@ -209,7 +209,7 @@ impl FileTorrent {
             return match self.check_unchanged(number) {
                 Ok(()) => Ok(file),
                 Err(error) => {
-                    open.remove(&number);
+                    open.remove(number);
                     Err(error)
                 }
             };

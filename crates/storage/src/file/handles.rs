@@ -1,7 +1,7 @@
 //! Open files: few for all torrents of the process together, however many there are.
 
 use crate::fs::{FsFile, OpenMode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 /// Files kept open over all torrents. Processes often may have no more than 1,024, sockets included.
@@ -20,17 +20,63 @@ pub(super) struct Handle {
     pub(super) used: bool,
 }
 
-/// The open files of one torrent, by their numbers.
-pub(super) type Files = Mutex<BTreeMap<usize, Handle>>;
+/// The open files of one torrent.
+pub(super) type Files = Mutex<Open>;
 
-pub(super) fn lock(files: &Files) -> MutexGuard<'_, BTreeMap<usize, Handle>> {
+/// Open files by their numbers, in order. Most torrents have one or none.
+#[derive(Default, Debug)]
+pub(super) struct Open(Vec<(usize, Handle)>);
+
+impl Open {
+    fn find(&self, number: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&number, |(it, _)| *it)
+    }
+
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Handle> {
+        let at = self.find(number).ok()?;
+        self.0.get_mut(at).map(|(_, handle)| handle)
+    }
+
+    pub(super) fn insert(&mut self, number: usize, handle: Handle) {
+        match self.find(number) {
+            Ok(at) => {
+                if let Some((_, there)) = self.0.get_mut(at) {
+                    *there = handle;
+                }
+            }
+            Err(at) => {
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (number, handle));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: usize) {
+        if let Ok(at) = self.find(number) {
+            self.0.remove(at);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+pub(super) fn lock(files: &Files) -> MutexGuard<'_, Open> {
     files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The open file of this number.
 pub(super) fn find(files: &Files, number: usize) -> Option<Arc<dyn FsFile>> {
     let mut files = lock(files);
-    let handle = files.get_mut(&number)?;
+    let handle = files.get_mut(number)?;
     handle.used = true;
     Some(Arc::clone(&handle.file))
 }
@@ -57,11 +103,11 @@ pub(super) fn opened(files: &Arc<Files>, number: usize) {
                 return;
             }
         };
-        let Some(handle) = files.get_mut(&number) else { continue };
+        let Some(handle) = files.get_mut(number) else { continue };
         if std::mem::replace(&mut handle.used, false) && has_chance {
             opened.push_back((of, number));
         } else {
-            files.remove(&number);
+            files.remove(number);
         }
     }
 }
@@ -81,7 +127,7 @@ mod tests {
         for torrent in &torrents {
             lock(torrent).insert(3, handle());
             opened(torrent, 3);
-            if let Some(first) = lock(&torrents[0]).get_mut(&3) {
+            if let Some(first) = lock(&torrents[0]).get_mut(3) {
                 first.used = true;
             }
         }

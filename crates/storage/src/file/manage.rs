@@ -48,7 +48,7 @@ impl FileTorrent {
             let _ = self.save_names();
             return moved;
         }
-        handles::lock(&self.open).remove(&number);
+        handles::lock(&self.open).remove(number);
         let named = {
             let mut state = self.state();
             state.named.remove(&number);

@@ -77,7 +77,7 @@ impl FileTorrent {
                 file.write_at(offset, &mut [IoSlice::new(bytes)]).map_err(self.fault_at(target.file))?;
             }
         }
-        let is_open = |file: &usize| handles::lock(&self.open).contains_key(file);
+        let is_open = |file: &usize| handles::lock(&self.open).get_mut(*file).is_some();
         for file in files.iter().filter(|file| is_open(file)) {
             self.file(*file, OpenMode::Write)?.sync().map_err(self.fault_at(*file))?;
         }
@@ -93,7 +93,7 @@ impl FileTorrent {
             state.places.parted = Arc::new(left);
         }
         if is_empty {
-            handles::lock(&self.open).remove(&part);
+            handles::lock(&self.open).remove(part);
             let mut state = self.state();
             let State { dirty, named, unnamed, stamps, .. } = &mut *state;
             for set in [dirty, named, unnamed, &mut stamps.marked] {

@@ -45,8 +45,8 @@ pub(super) struct StateFiles {
     hashes: InfoHashes,
     pieces: u32,
     files: usize,
-    /// The journal, while it is open.
-    open: Arc<Files>,
+    /// The journal, once it was opened.
+    open: Option<Arc<Files>>,
     /// Where its next entry goes, while it is open.
     end: u64,
     /// The name of the folder is durable.
@@ -102,8 +102,7 @@ pub(super) struct Known<'a> {
 
 impl StateFiles {
     pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
-        let open = Arc::default();
-        Self { fs, hashes: *hashes, pieces, files, open, end: 0, is_named: false, is_there: false }
+        Self { fs, hashes: *hashes, pieces, files, open: None, end: 0, is_named: false, is_there: false }
     }
 
     /// The name of a file of the torrent in the folder of state files.
@@ -204,7 +203,7 @@ impl StateFiles {
     }
 
     fn append_entry(&mut self, number: u32, mark: u32) -> io::Result<()> {
-        let file = match handles::find(&self.open, 0) {
+        let file = match self.open.as_ref().and_then(|open| handles::find(open, 0)) {
             Some(file) => file,
             None => {
                 self.check_there()?;
@@ -214,21 +213,18 @@ impl StateFiles {
                 let length = file.metadata()?.length;
                 self.end = length - length % 8;
                 let handle = Handle { file: Arc::clone(&file), mode: OpenMode::Write, reads: 0, used: true };
-                handles::lock(&self.open).insert(0, handle);
-                handles::opened(&self.open, 0);
+                let open = self.open.get_or_insert_default();
+                handles::lock(open).insert(0, handle);
+                handles::opened(open, 0);
                 file
             }
         };
         let written = file.write_at(self.end, &mut [IoSlice::new(&entry(number, mark))]);
         if written.is_err() {
-            self.close();
+            self.open = None;
         }
         self.end = self.end.saturating_add(8);
         written
-    }
-
-    fn close(&self) {
-        handles::lock(&self.open).clear();
     }
 
     /// Replaces the resume data and the journal.
@@ -236,7 +232,7 @@ impl StateFiles {
         let Known { since, stamps, .. } = *known;
         self.check_there()?;
         self.replace(RESUME, &self.resume_data(known))?;
-        self.close();
+        self.open = None;
         let mut entries = Vec::new();
         for file in stamps.marked.iter().filter_map(|file| u32::try_from(*file).ok()) {
             entries.extend(entry(file, FILE_MARK));
@@ -271,7 +267,7 @@ impl StateFiles {
 
     /// Removes the resume data and the journal.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        self.close();
+        self.open = None;
         self.is_there = false;
         for kind in [RESUME, JOURNAL] {
             match self.fs.remove(&[FOLDER, &self.name(kind)]) {
@@ -345,7 +341,7 @@ mod tests {
             (0..700).map(|number| StateFiles::new(Arc::clone(&fs), &of(number), 100, 3)).collect();
         for piece in [5, 6] {
             torrents.iter_mut().for_each(|state| state.append(PieceIndex(piece)).unwrap());
-            let open = torrents.iter().filter(|state| !handles::lock(&state.open).is_empty()).count();
+            let open = torrents.iter().filter(|state| handles::find(state.open.as_ref().unwrap(), 0).is_some()).count();
             assert!((1..=handles::MAX_OPEN).contains(&open), "{open}");
         }
         for state in &mut torrents {
