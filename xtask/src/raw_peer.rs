@@ -107,10 +107,12 @@ fn answer(stream: &mut TcpStream, requests: &[Request], payload: &[u8], piece_le
     Ok(())
 }
 
-/// `raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS`: downloads everything and prints the seconds from the first block to the last.
+/// `raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS [BYTES]`: downloads everything, or so much of it, and prints the seconds from the first block
+/// to the last.
 pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
-    let [_, hash, length, piece_length, address, ..] = arguments else { return Err(USAGE.into()) };
+    let [_, hash, length, piece_length, address, rest @ ..] = arguments else { return Err(USAGE.into()) };
     let (hash, length, piece_length) = (info_hash(hash)?, length.parse::<usize>()?, piece_length.parse::<usize>()?);
+    let wanted = rest.first().map_or(Ok(length), |bytes| bytes.parse::<usize>())?.min(length);
     let mut stream = TcpStream::connect(address.as_str())?;
     stream.set_nodelay(true)?;
     // One that is not ready may say nothing at all, and one that has others to serve lets one wait for some rounds.
@@ -118,15 +120,17 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
     stream.write_all(&handshake(&hash, std::process::id()))?;
     stream.read_exact(&mut [0; HANDSHAKE])?;
     stream.write_all(&INTERESTED)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    if wanted == length {
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    }
     let mut frames = Frames::default();
     let (mut asked, mut received, mut is_unchoked, mut is_seed, mut begin) = (0, 0, false, false, None);
-    while received < length {
+    while received < wanted {
         let mut requests = Vec::new();
         // A few at a time, as real downloaders do.
         if is_unchoked && is_seed && (asked - received) / BLOCK <= DEPTH * 3 / 4 {
-            while (asked - received) / BLOCK < DEPTH && asked < length {
-                let block = BLOCK.min(length - asked).min(piece_length - asked % piece_length);
+            while (asked - received) / BLOCK < DEPTH && asked < wanted {
+                let block = BLOCK.min(wanted - asked).min(piece_length - asked % piece_length);
                 requests.extend([0, 0, 0, 13, 6]);
                 for number in [asked / piece_length, asked % piece_length, block] {
                     requests.extend(u32::try_from(number)?.to_be_bytes());
@@ -163,7 +167,7 @@ pub(crate) fn sink(arguments: &[String]) -> Outcome<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-const USAGE: &str = "usage: cargo xtask raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS... | raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS";
+const USAGE: &str = "usage: cargo xtask raw-seed INFO_HASH FILE PIECE_LENGTH ADDRESS... | raw-sink INFO_HASH LENGTH PIECE_LENGTH ADDRESS [BYTES]";
 
 /// The first message of a peer with this number.
 fn handshake(hash: &[u8; 20], number: u32) -> Vec<u8> {

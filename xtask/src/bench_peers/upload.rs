@@ -42,8 +42,9 @@ fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str, sinks: u32) -> Out
     command.env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
     let mut running = Running::start(&mut command, &lab.work.join(format!("{seed}.log")))?;
     let until = Instant::now() + LIMIT;
+    let length = u64::from(mib) << 20;
     // It has first to find that it has everything.
-    while let Err(error) = run(&mut sink(payload, BLOCK_ONLY)?) {
+    while let Err(error) = run(&mut sink(payload, length, BLOCK_ONLY)?) {
         running.alive()?;
         if Instant::now() > until {
             return Err(error);
@@ -55,7 +56,7 @@ fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str, sinks: u32) -> Out
     let mut running_sinks = Vec::new();
     for number in 0..sinks {
         let log = lab.work.join(format!("sink-{number}.log"));
-        running_sinks.push(Running::start(&mut sink(payload, u64::from(mib) << 20)?, &log)?);
+        running_sinks.push(Running::start(&mut sink(payload, length, length)?, &log)?);
     }
     for running in &mut running_sinks {
         running.ended()?;
@@ -64,7 +65,7 @@ fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str, sinks: u32) -> Out
     for running in &running_sinks {
         let output = running.output()?;
         let sunk: Value = serde_json::from_str(output.trim())?;
-        sunk.get("bytes").filter(|bytes| bytes.as_u64() == Some(u64::from(mib) << 20)).ok_or("it did not get all")?;
+        sunk.get("bytes").filter(|bytes| bytes.as_u64() == Some(length)).ok_or("it did not get all")?;
         if sinks == 1 {
             // From the first block to the last; of several, one may have been served before another began.
             seconds = sunk.get("seconds").and_then(Value::as_f64).ok_or("no time")?;
@@ -76,9 +77,9 @@ fn upload(lab: &Lab, payload: &Payload, mib: u32, seed: &str, sinks: u32) -> Out
 /// What a downloader asks for that only sees whether there is something to be had.
 const BLOCK_ONLY: u64 = 16 * 1024;
 
-fn sink(payload: &Payload, bytes: u64) -> Outcome<Command> {
+fn sink(payload: &Payload, length: u64, bytes: u64) -> Outcome<Command> {
     let mut sink = Command::new(std::env::current_exe()?);
-    sink.args(["raw-sink", &payload.info_hash, &bytes.to_string(), "1048576", &SEED.to_string()]);
+    sink.args(["raw-sink", &payload.info_hash, &length.to_string(), "1048576", &SEED.to_string(), &bytes.to_string()]);
     Ok(sink)
 }
 
