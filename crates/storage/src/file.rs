@@ -2,6 +2,7 @@
 
 mod handles;
 mod manage;
+pub(crate) mod moving;
 mod names;
 mod parting;
 mod places;
@@ -110,7 +111,7 @@ impl Storage for FileStorage {
 }
 
 #[derive(Debug)]
-struct FileTorrent {
+pub(crate) struct FileTorrent {
     root: PathBuf,
     fs: Arc<dyn Fs>,
     info: Arc<Info>,
@@ -488,6 +489,10 @@ impl TorrentStorage for FileTorrent {
         self.remove_all()
     }
 
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
         let skipped: BTreeSet<usize> = files.iter().map(|file| *file as usize).collect();
@@ -563,7 +568,8 @@ impl TorrentStorage for FileTorrent {
         let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
         let (before, dirty, is_finished) = {
             let mut state = self.state();
-            state.doubtful = false;
+            // What is to be hashed again may be nowhere but in memory, too. It is written anew once it is committed.
+            state.doubtful &= state.suspects.count() > 0;
             let is_finished = self.is_finished(&state.places.skipped, &state.committed);
             (state.committed.clone(), std::mem::take(&mut state.dirty), is_finished)
         };
@@ -618,5 +624,7 @@ impl TorrentStorage for FileTorrent {
 
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod moves;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 /// A file system below one folder. Paths are names from that folder on; none of them is `..`, empty, or has a separator in it.
 ///
 /// What is written is durable after a [`sync`](FsFile::sync) of the file, and its name after a [`sync_folder`](Self::sync_folder) of the
-/// folder that holds the name. Nothing else may be relied upon: what is not synced may survive a crash in part and in any order.
-pub trait Fs: Send + Sync + fmt::Debug {
+/// folder that holds the name. Nothing else may be relied upon: what is not synced may survive a crash in part and in any order. The one
+/// folder itself is made when something is first made in it, and its own name is durable before that.
+pub trait Fs: Any + Send + Sync + fmt::Debug {
     /// Opens a regular file. Symbolic links are not followed.
     ///
     /// # Errors
@@ -38,6 +39,16 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`open`](Self::open).
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()>;
+
+    /// Gives a file that lies below another folder a second name here, without copying it. Folders on the way to the new name are made.
+    ///
+    /// # Errors
+    /// `Unsupported` or `CrossesDevices` if one file cannot have both names, `AlreadyExists` if something has the name, and as
+    /// [`open`](Self::open).
+    fn link(&self, other: &dyn Fs, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let _ = (other, from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Removes a file, or an empty folder.
     ///

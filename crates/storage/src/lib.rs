@@ -14,6 +14,7 @@ mod hashing;
 mod job;
 mod layers;
 mod memory;
+mod move_storage;
 mod store;
 
 pub use check::{CheckCancelled, check};
@@ -29,4 +30,5 @@ pub use layers::{
     CachedStorage, FaultyStorage, GatheringStorage, Operation, OperationKind, TimedStorage, Timing, Timings,
 };
 pub use memory::MemoryStorage;
+pub use move_storage::{Moved, move_storage};
 pub use store::{Recovered, Storage, TorrentStorage};

@@ -1,6 +1,7 @@
 //! The contract of a store.
 
 use crate::error::{StorageError, StorageErrorKind};
+use std::any::Any;
 use std::io::IoSlice;
 use std::sync::Arc;
 use unchoke_core::{Block, Geometry, PieceIndex};
@@ -92,6 +93,12 @@ pub trait TorrentStorage: Send + Sync {
     /// If something cannot be removed; it can be tried again.
     fn delete(&self) -> Result<(), StorageError> {
         Err(StorageError::new(StorageErrorKind::Unsupported))
+    }
+
+    /// The store itself, or the one that it stands in front of, for [`move_storage`](crate::move_storage): stores of one kind may have a
+    /// shorter way to each other than piece by piece.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
     }
 }
 

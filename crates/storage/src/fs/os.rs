@@ -46,6 +46,13 @@ impl Fs for OsFs {
         beneath::rename(&self.root, from, to)
     }
 
+    fn link(&self, other: &dyn Fs, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let Some(other) = (other as &dyn Any).downcast_ref::<Self>() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        beneath::link(&other.root, from, &self.root, to)
+    }
+
     fn remove(&self, path: &[&str]) -> io::Result<()> {
         beneath::remove(&self.root, path)
     }

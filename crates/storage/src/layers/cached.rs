@@ -3,6 +3,7 @@
 use super::check_read;
 use crate::error::StorageError;
 use crate::store::{Recovered, Storage, TorrentStorage};
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,6 +150,10 @@ impl TorrentStorage for Cached {
         self.forget_all();
         *self.committed() = Bitfield::new(self.geometry.piece_count());
         self.inner.delete()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

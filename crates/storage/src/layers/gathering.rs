@@ -3,6 +3,7 @@
 use super::check_read;
 use crate::error::{StorageError, StorageErrorKind};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,6 +128,10 @@ impl TorrentStorage for Gathering {
         let committed = Bitfield::new(self.geometry.piece_count());
         *self.waiting() = Waiting { pieces: BTreeMap::new(), bytes: 0, committed };
         self.inner.delete()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -2,6 +2,7 @@
 
 use crate::error::StorageError;
 use crate::store::{Recovered, Storage, TorrentStorage};
+use std::any::Any;
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,6 +147,10 @@ impl TorrentStorage for Timed {
 
     fn delete(&self) -> Result<(), StorageError> {
         self.time(OperationKind::Delete, 0, |inner| inner.delete())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

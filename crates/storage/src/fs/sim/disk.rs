@@ -165,6 +165,16 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn link(&mut self, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let node = self.file(from)?;
+        let (folder, name) = self.parent(to)?;
+        if self.walk(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.name(vec![(folder, name, Some(node))]);
+        Ok(())
+    }
+
     pub(super) fn remove(&mut self, path: &[&str]) -> io::Result<()> {
         let node = self.walk(path)?;
         if let Some(Node::Folder(folder)) = self.nodes.get(node)
