@@ -1,5 +1,6 @@
 //! A client: one session, its sockets, its disk pool, its clock.
 
+mod moving;
 #[cfg(feature = "dht")]
 mod mutable;
 
@@ -8,7 +9,7 @@ use crate::connection;
 #[cfg(feature = "dht")]
 use crate::dht::{self, Dht};
 use crate::disk;
-use crate::engine::{Engine, Request, TorrentTasks};
+use crate::engine::{Core, Engine, Request, TorrentTasks};
 use crate::entropy::entropy;
 use crate::error::TlsError;
 use crate::error::TorrentError;
@@ -117,6 +118,9 @@ pub enum ClientError {
         /// Why it is none.
         source: unchoke_dht::mutable_torrent::TorrentValueError,
     },
+    /// The torrent was removed.
+    #[error("the torrent was removed")]
+    Removed,
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
@@ -290,7 +294,7 @@ impl Client {
         let report = tasks.trackers.clone();
         if let Some(info) = info {
             let (store, content) = open_store(storage, info).await?;
-            tasks.store = Some((store, content.info.geometry().clone()));
+            tasks.store = Some((store, Arc::clone(&content.info)));
             params.content = Some(content);
         }
         (params.picker, params.file_priorities) = (torrent.picker, torrent.file_priorities);
@@ -346,7 +350,7 @@ impl Client {
     /// # Errors
     /// If the state cannot be made durable; the torrent is removed all the same.
     pub async fn remove(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        match self.take_out(torrent) {
+        match self.take_out(torrent).await {
             Some(tasks) => finish(tasks).await,
             None => Ok(()),
         }
@@ -357,7 +361,7 @@ impl Client {
     /// # Errors
     /// If not everything can be removed; the torrent is gone all the same.
     pub async fn delete(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        let Some(tasks) = self.take_out(torrent) else { return Ok(()) };
+        let Some(tasks) = self.take_out(torrent).await else { return Ok(()) };
         match tasks.settle().await {
             Some(store) => Ok(blocking(move || store.delete()).await??),
             None => Ok(()),
@@ -365,7 +369,9 @@ impl Client {
     }
 
     /// Takes a torrent out of the session, if it is still in it.
-    fn take_out(&self, torrent: &Torrent) -> Option<TorrentTasks> {
+    async fn take_out(&self, torrent: &Torrent) -> Option<TorrentTasks> {
+        let jobs = self.engine.jobs_of(torrent.key)?;
+        let _stays = jobs.place.lock().await;
         self.engine.with(|core, now| {
             core.session.remove_torrent(now, torrent.key);
             core.torrents.remove(&torrent.key)
@@ -387,6 +393,11 @@ impl Client {
         let mut announcers = std::mem::take(self.announcers.get_mut().unwrap_or_else(PoisonError::into_inner));
         let farewell = async { while announcers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        // Moves end, too, and leave everything where it was.
+        let jobs = |core: &Core| core.torrents.values().map(|tasks| Arc::clone(&tasks.jobs)).collect::<Vec<_>>();
+        for jobs in self.engine.read(jobs) {
+            drop(jobs.place.lock().await);
+        }
         self.tasks.shutdown().await;
         let torrents: Vec<TorrentTasks> = self.engine.with(|core, now| {
             let keys: Vec<TorrentKey> = core.torrents.keys().copied().collect();
@@ -480,6 +491,8 @@ async fn serve_requests(
 
 /// Opens the store of a torrent whose info dictionary has come from peers.
 async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::Bytes) {
+    let Some(jobs) = engine.jobs_of(torrent) else { return };
+    let _stays = jobs.place.lock().await;
     let Some(storage) = engine.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.storage))) else {
         return;
     };
@@ -494,7 +507,7 @@ async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::By
         let Some(tasks) = core.torrents.get_mut(&torrent) else { return };
         match opened {
             Ok((store, content)) => {
-                tasks.store = Some((store, content.info.geometry().clone()));
+                tasks.store = Some((store, Arc::clone(&content.info)));
                 core.session.handle_metadata(now, torrent, content);
             }
             Err(error) => drop(tasks.failure.send_replace(Some(error))),

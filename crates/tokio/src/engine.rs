@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, JobId, Outgoing};
+use unchoke_core::{Block, DiskOutcome, DiskWork, JobId, Outgoing};
+use unchoke_metainfo::Info;
 use unchoke_storage::{Storage, TorrentStorage};
 use unchoke_swarm::{Action, Direction, Event, Flow, PeerKey, Session, TorrentKey};
 
@@ -44,20 +45,32 @@ pub(crate) struct PeerTasks {
 
 pub(crate) struct TorrentTasks {
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Arc<Info>)>,
     /// There while somebody listens, since it takes more memory than all the rest.
     events: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
     /// Why the torrent can never be complete, once that is known.
     pub(crate) failure: watch::Sender<Option<TorrentError>>,
     pub(crate) trackers: watch::Sender<TrackerReport>,
-    jobs: Arc<Jobs>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
-/// How many disk jobs of a torrent are under way.
+/// What goes on at the store of a torrent.
 #[derive(Default)]
-struct Jobs {
+pub(crate) struct Jobs {
+    /// Disk jobs under way.
     count: AtomicUsize,
     ended: Notify,
+    /// Held by whoever puts another store in the place of this one, or needs that nobody does.
+    pub(crate) place: tokio::sync::Mutex<()>,
+}
+
+impl Jobs {
+    /// Waits until no disk job is under way. The session is to ask for no more of them.
+    pub(crate) async fn settle(&self) {
+        while self.count.load(Ordering::SeqCst) > 0 {
+            self.ended.notified().await;
+        }
+    }
 }
 
 /// A disk job that is under way, for as long as this lives.
@@ -109,9 +122,7 @@ impl TorrentTasks {
     pub(crate) async fn settle(self) -> Option<Arc<dyn TorrentStorage>> {
         let Self { store, jobs, .. } = self;
         // The session has let go of the torrent, so there will be no more of them.
-        while jobs.count.load(Ordering::SeqCst) > 0 {
-            jobs.ended.notified().await;
-        }
+        jobs.settle().await;
         store.map(|(store, _)| store)
     }
 }
@@ -136,7 +147,7 @@ pub(crate) enum Request {
 pub(crate) struct DiskJob {
     pub(crate) job: JobId,
     pub(crate) work: DiskWork,
-    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Arc<Info>)>,
     /// Dropped when the job has ended.
     pub(crate) under_way: Option<UnderWay>,
 }
@@ -207,6 +218,11 @@ impl Engine {
     /// The store behind a connection, for its writer.
     pub(crate) fn store_of(&self, torrent: TorrentKey) -> Option<Arc<dyn TorrentStorage>> {
         self.read(|core| core.torrents.get(&torrent)?.store.as_ref().map(|(store, _)| Arc::clone(store)))
+    }
+
+    /// What goes on at the store of a torrent; `None` if it is not here.
+    pub(crate) fn jobs_of(&self, torrent: TorrentKey) -> Option<Arc<Jobs>> {
+        self.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.jobs)))
     }
 
     pub(crate) fn torrent_of(&self, peer: PeerKey) -> Option<TorrentKey> {

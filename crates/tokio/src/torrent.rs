@@ -152,6 +152,8 @@ impl Torrent {
     /// # Errors
     /// If the name is none, is taken, or the store has no files or cannot do it; all is as before then.
     pub async fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), TorrentError> {
+        let jobs = self.engine.jobs_of(self.key).ok_or(TorrentError::Removed)?;
+        let _stays = jobs.place.lock().await;
         let store = self.engine.store_of(self.key).ok_or(TorrentError::Removed)?;
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
         let renamed = tokio::task::spawn_blocking(move || {

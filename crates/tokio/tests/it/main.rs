@@ -9,6 +9,7 @@ mod https;
 mod kill;
 #[cfg(feature = "object-store")]
 mod objects;
+mod places;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;
