@@ -10,6 +10,7 @@ mod stamps;
 mod state;
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::{Access, StorageFolder};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
@@ -36,14 +37,6 @@ pub struct FileStorage {
     root: PathBuf,
     fs: Arc<dyn Fs>,
     access: Access,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Access {
-    /// Room for a file is taken when it is made.
-    Preallocate,
-    ReadWrite,
-    ReadOnly,
 }
 
 impl FileStorage {
@@ -107,6 +100,18 @@ impl Storage for FileStorage {
             names: Mutex::new(Names::new()),
             info: Arc::clone(info),
         }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        let is_named = !self.root.as_os_str().is_empty();
+        is_named.then(|| StorageFolder::new(&self.root, self.access))
+    }
+}
+
+/// The store in a folder, as it was there.
+impl From<StorageFolder> for FileStorage {
+    fn from(folder: StorageFolder) -> Self {
+        Self { access: folder.access(), ..Self::new(folder.path()) }
     }
 }
 

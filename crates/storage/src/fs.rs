@@ -62,6 +62,14 @@ pub trait Fs: Any + Send + Sync + fmt::Debug {
     /// As [`open`](Self::open).
     fn sync_folder(&self, path: &[&str]) -> io::Result<()>;
 
+    /// The names in the folder that all paths begin at, in no order. Those that are no text are left out.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no folder, `Unsupported` if the names cannot be had, and whatever else the system says.
+    fn list(&self) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Keeps other processes out for as long as the result lives. Nothing if the system cannot do that.
     ///
     /// # Errors
@@ -122,6 +130,18 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn os_file(&self) -> Option<Arc<File>> {
         None
     }
+}
+
+/// Replaces a file as a whole: it is written beside, made durable, and renamed. Durable when it returns.
+pub(crate) fn replace(fs: &dyn Fs, folder: &[&str], name: &str, bytes: &[u8]) -> io::Result<()> {
+    let beside = format!("{name}.new");
+    let (new, old) = ([folder, &[beside.as_str()]].concat(), [folder, &[name]].concat());
+    let file = fs.open(&new, OpenMode::Replace)?;
+    file.write_at(0, &mut [IoSlice::new(bytes)])?;
+    file.sync()?;
+    fs.rename(&new, &old)?;
+    // The rename is durable once the folder is.
+    fs.sync_folder(folder)
 }
 
 /// What a file is opened for.

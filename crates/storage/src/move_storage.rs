@@ -31,7 +31,8 @@ pub struct Moved {
 /// the first. Renamed files keep their names. Everything else goes piece by piece, and each piece is hashed on its way.
 ///
 /// Nobody may use either store meanwhile. What was committed and not synced before is hashed once more, here or later. A store that keeps files makes those that the new one was not told to
-/// [skip](TorrentStorage::skip_files). `progress` is told the bytes that are over and the bytes in all; it ends the move by breaking.
+/// [skip](TorrentStorage::skip_files). `progress` is told the bytes that are over and the bytes in all; it ends the move by breaking. `settle`
+/// is called when all is durable at the new place, and before anything is removed at the old one: to note where the torrent is from now on.
 ///
 /// # Errors
 /// If the move cannot be done; then everything is where it was, and as far as possible nothing at the new place.
@@ -42,16 +43,19 @@ pub fn move_storage(
     from: &dyn TorrentStorage,
     to: &dyn TorrentStorage,
     mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+    settle: impl FnOnce() -> Result<(), StorageError>,
 ) -> Result<Moved, StorageError> {
     let (source, target) = (moving::of(from), moving::of(to));
     let is_same = source.zip(target).is_some_and(|(source, target)| std::ptr::eq(source, target));
     let held = from.recover()?;
     if is_same {
+        settle()?;
         return Ok(Moved { recovered: held, left: None });
     }
     let found = to.recover()?;
     let ground = target.map(|target| target.begin_move(source)).transpose()?;
     if ground == Some(Ground::Same) {
+        settle()?;
         return Ok(Moved { recovered: held, left: None });
     }
     let is_new = ground == Some(Ground::New);
@@ -68,10 +72,12 @@ pub fn move_storage(
         }),
         None => transfer.copy(),
     };
-    // Once the note is gone, nothing takes what is here for leftovers any more.
-    let brought = brought.and_then(|recovered| target.map_or(Ok(()), |target| target.end_move()).map(|()| recovered));
-    match brought {
-        Ok(recovered) => Ok(Moved { recovered, left: from.delete().err() }),
+    match brought.and_then(|recovered| settle().map(|()| recovered)) {
+        Ok(recovered) => {
+            // Once the note is gone, nothing takes what is here for leftovers any more. Until then the old place is needed.
+            let removed = target.map_or(Ok(()), |target| target.end_move()).and_then(|()| from.delete());
+            Ok(Moved { recovered, left: removed.err() })
+        }
         Err(error) => {
             if let Some(target) = target {
                 // What stays behind all the same is taken up by the next try.

@@ -1,6 +1,7 @@
 //! The contract of a store.
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::StorageFolder;
 use std::any::Any;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -14,6 +15,11 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If the place cannot be reached.
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError>;
+
+    /// Where it keeps files, for whoever wants to come back to them; `None` if it keeps none.
+    fn folder(&self) -> Option<StorageFolder> {
+        None
+    }
 }
 
 /// What a store holds when it is opened.

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use unchoke_core::{Block, DiskOutcome, DiskWork, JobId, Outgoing};
+use unchoke_core::{Block, DiskOutcome, DiskWork, InfoHashes, JobId, Outgoing};
 use unchoke_metainfo::Info;
-use unchoke_storage::{Storage, TorrentStorage};
+use unchoke_storage::{Storage, TorrentList, TorrentStorage};
 use unchoke_swarm::{Action, Direction, Event, Flow, PeerKey, Session, TorrentKey};
 
 /// Events kept for a subscriber that is slow; it is told how many it missed.
@@ -26,6 +26,10 @@ pub(crate) struct Engine {
     /// The deadline has changed.
     pub(crate) deadline: Notify,
     pub(crate) buffers: Buffers,
+    /// Where it is kept which torrents there are.
+    pub(crate) list: Option<TorrentList>,
+    /// Held by whoever writes to it.
+    pub(crate) listing: Mutex<()>,
 }
 
 pub(crate) struct Core {
@@ -44,8 +48,15 @@ pub(crate) struct PeerTasks {
 }
 
 pub(crate) struct TorrentTasks {
+    /// What it was added as.
+    pub(crate) info_hashes: InfoHashes,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store: Option<(Arc<dyn TorrentStorage>, Arc<Info>)>,
+    /// The info dictionary, once it is known.
+    pub(crate) info: Option<Arc<Info>>,
+    /// What a list says of it, if there is one: addresses of trackers, and the limits of download and upload.
+    pub(crate) tiers: Vec<Vec<String>>,
+    pub(crate) limits: (Option<u64>, Option<u64>),
     /// There while somebody listens, since it takes more memory than all the rest.
     events: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
     /// Why the torrent can never be complete, once that is known.
@@ -92,11 +103,15 @@ impl Drop for UnderWay {
 }
 
 impl TorrentTasks {
-    pub(crate) fn new(storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
+    pub(crate) fn new(info_hashes: InfoHashes, storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
         Self {
+            info_hashes,
             failure: watch::channel(None).0,
             storage,
             store: None,
+            info: None,
+            tiers: Vec::new(),
+            limits: (None, None),
             events: Mutex::new(None),
             trackers: watch::channel(trackers).0,
             jobs: Arc::default(),
@@ -157,9 +172,18 @@ impl Engine {
         session: Session,
         requests: mpsc::UnboundedSender<Request>,
         disk: std::sync::mpsc::Sender<DiskJob>,
+        list: Option<TorrentList>,
     ) -> Self {
         let core = Core { session, peers: HashMap::new(), torrents: HashMap::new(), armed: None };
-        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new(), buffers: Buffers::default() }
+        Self {
+            core: Mutex::new(core),
+            requests,
+            disk,
+            deadline: Notify::new(),
+            buffers: Buffers::default(),
+            list,
+            listing: Mutex::new(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {

@@ -12,6 +12,7 @@ mod entropy;
 mod error;
 #[cfg(feature = "dht")]
 mod finder;
+mod listing;
 #[cfg(feature = "object-store")]
 mod object_storage;
 mod stream;
@@ -27,7 +28,7 @@ mod tracker_server;
 mod trust;
 mod udp;
 
-pub use client::{Client, ClientBuilder, ClientError};
+pub use client::{Client, ClientBuilder, ClientError, RestoreError, Restored};
 #[cfg(feature = "dht")]
 pub use dht::{Dht, DhtAnswer, DhtError, DhtOperation};
 pub use error::{AnnounceError, TlsError, TorrentError};

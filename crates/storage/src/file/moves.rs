@@ -52,7 +52,7 @@ impl Rig {
         // It may be the full disk that one moves away from.
         let _ = self.download.store.sync();
         let to = open(&self.fs, "new", &self.info);
-        move_storage(&self.info, self.download.store.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()))
+        move_storage(&self.info, self.download.store.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), || Ok(()))
     }
 
     /// The pieces that are right at a place, for whoever looks there. What it vouches for must be.
@@ -83,7 +83,7 @@ impl Rig {
     /// The move is made from what there is, and the download goes on at the new place until it is finished.
     fn assert_ends_well(&self, fs: &SimFs, what: &str) {
         let (from, to) = (open(fs, "old", &self.info), open(fs, "new", &self.info));
-        let moved = move_storage(&self.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()))
+        let moved = move_storage(&self.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), || Ok(()))
             .unwrap_or_else(|error| panic!("{what}: {error:?}"));
         assert!(moved.left.is_none(), "{what}: {:?}", moved.left);
         self.assert_over(fs, what);
@@ -138,7 +138,7 @@ fn a_crash_at_any_moment_of_a_move_leaves_one_place_with_everything() {
                 // And once more, somewhere on the second way.
                 fs.fail_at(fs.operations() + at * 7 % 90, Failure::Crash);
                 let (from, to) = (open(&fs, "old", &rig.info), open(&fs, "new", &rig.info));
-                drop(move_storage(&rig.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(())));
+                drop(move_storage(&rig.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), || Ok(())));
                 let fs = fs.crash(survival);
                 rig.assert_kept(&fs, &what);
                 rig.assert_ends_well(&fs, &what);
@@ -196,7 +196,7 @@ fn a_disk_that_is_too_small_gets_nothing() {
     small.set_capacity(Some(60_000));
     let go = || {
         let to = FileStorage::on(small.clone()).open(&rig.info).unwrap();
-        move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()))
+        move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), || Ok(()))
     };
     assert_eq!(go().unwrap_err().kind(), StorageErrorKind::Full);
     assert_eq!(small.files(), [] as [&str; 0]);
@@ -212,20 +212,54 @@ fn a_move_can_be_ended_and_then_nothing_has_happened() {
         let rig = Rig::new(links);
         let to = open(&rig.fs, "new", &rig.info);
         let mut told = Vec::new();
-        let ended = move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |done, total| {
-            told.push((done, total));
-            if told.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let ended = move_storage(
+            &rig.info,
+            rig.download.store.as_ref(),
+            to.as_ref(),
+            |done, total| {
+                told.push((done, total));
+                if told.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+            || Ok(()),
+        );
         assert_eq!(ended.unwrap_err().kind(), StorageErrorKind::Cancelled);
         assert!(told.len() == 2 && told.iter().all(|(done, total)| done <= total), "{told:?}");
         assert_eq!(rig.fs.below("new").files(), [".unchoke/lock"; 0]);
-        let moved = move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |done, total| {
-            told.push((done, total));
-            ControlFlow::Continue(())
-        });
+        let moved = move_storage(
+            &rig.info,
+            rig.download.store.as_ref(),
+            to.as_ref(),
+            |done, total| {
+                told.push((done, total));
+                ControlFlow::Continue(())
+            },
+            || Ok(()),
+        );
         moved.unwrap();
         let (done, total) = told.last().copied().unwrap();
         assert_eq!((done, total), (total, (rig.synced.len() as u64 + 5) * 2048));
+    }
+}
+
+#[test]
+fn the_old_place_is_whole_until_it_is_noted_where_the_torrent_is() {
+    for links in [true, false] {
+        let rig = Rig::new(links);
+        let go = |settle: &dyn Fn() -> Result<(), StorageError>| {
+            let to = open(&rig.fs, "new", &rig.info);
+            move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), settle)
+        };
+        let failed = go(&|| Err(StorageError::new(StorageErrorKind::Full)));
+        assert_eq!(failed.unwrap_err().kind(), StorageErrorKind::Full);
+        assert_eq!(rig.fs.below("new").files(), [".unchoke/lock"; 0]);
+        go(&|| {
+            for place in ["old", "new"] {
+                assert!(rig.synced.is_subset(&rig.held(&rig.fs, place, "when it settles")), "{place}");
+            }
+            Ok(())
+        })
+        .unwrap();
+        rig.assert_over(&rig.fs, "settled");
     }
 }
 
@@ -250,10 +284,16 @@ fn a_place_at_which_the_torrent_has_settled_after_all_is_not_taken_for_a_leftove
     // The move ends when the first file is over.
     let fs = std::cell::OnceCell::new();
     let to = open(&rig.fs, "new", &rig.info);
-    let ended = move_storage(&rig.info, rig.download.store.as_ref(), to.as_ref(), |_, _| {
-        fs.set(rig.fs.crash(Survival::All)).unwrap();
-        ControlFlow::Break(())
-    });
+    let ended = move_storage(
+        &rig.info,
+        rig.download.store.as_ref(),
+        to.as_ref(),
+        |_, _| {
+            fs.set(rig.fs.crash(Survival::All)).unwrap();
+            ControlFlow::Break(())
+        },
+        || Ok(()),
+    );
     assert_eq!(ended.unwrap_err().kind(), StorageErrorKind::Cancelled);
     let fs = fs.into_inner().unwrap();
     let left = fs.below("new").files();
@@ -264,7 +304,8 @@ fn a_place_at_which_the_torrent_has_settled_after_all_is_not_taken_for_a_leftove
     there.sync(&mut Progress::default()).unwrap();
     drop(there);
     let (from, to) = (open(&fs, "old", &rig.info), open(&fs, "new", &rig.info));
-    let moved = move_storage(&rig.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(())).unwrap();
+    let moved =
+        move_storage(&rig.info, from.as_ref(), to.as_ref(), |_, _| ControlFlow::Continue(()), || Ok(())).unwrap();
     assert!(moved.recovered.verified.contains(&PieceIndex(1)), "{:?}", moved.recovered);
 }
 
@@ -294,7 +335,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn go(info: &Info, from: &dyn TorrentStorage, to: &dyn TorrentStorage) -> Result<Moved, StorageErrorKind> {
-    move_storage(info, from, to, |_, _| ControlFlow::Continue(())).map_err(|error| error.kind())
+    move_storage(info, from, to, |_, _| ControlFlow::Continue(()), || Ok(())).map_err(|error| error.kind())
 }
 
 #[cfg(unix)]

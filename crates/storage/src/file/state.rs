@@ -5,7 +5,7 @@
 
 use super::names::{self, Names};
 use super::stamps::Stamps;
-use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
+use crate::fs::{FileStamp, Fs, FsFile, OpenMode, replace};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -337,13 +337,8 @@ impl StateFiles {
     }
 
     fn replace(&mut self, kind: &str, bytes: &[u8]) -> io::Result<()> {
-        let (name, beside) = (self.name(kind), self.name(&beside(kind)));
-        let file = self.fs.open(&[FOLDER, &beside], OpenMode::Replace)?;
-        file.write_at(0, &mut [IoSlice::new(bytes)])?;
-        file.sync()?;
-        self.fs.rename(&[FOLDER, &beside], &[FOLDER, &name])?;
-        // The rename is durable once the folder is, and the folder once its own name is.
-        self.fs.sync_folder(&[FOLDER])?;
+        replace(self.fs.as_ref(), &[FOLDER], &self.name(kind), bytes)?;
+        // What is in the folder is durable once its own name is.
         if !self.is_named {
             self.fs.sync_folder(&[])?;
             self.is_named = true;

@@ -61,6 +61,11 @@ impl Fs for OsFs {
         beneath::sync_folder(&self.root, path)
     }
 
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = std::fs::read_dir(&self.root)?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
     fn lock(&self, path: &[&str]) -> io::Result<Option<Arc<dyn Any + Send + Sync>>> {
         let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
         let file = beneath::open(&self.root, path, OpenMode::Write)?;

@@ -259,6 +259,12 @@ impl Fs for SimFs {
         machine.disk.sync_folder(path)
     }
 
+    fn list(&self) -> io::Result<Vec<String>> {
+        let machine = self.machine();
+        machine.check()?;
+        machine.disk.list(&self.path(&[]))
+    }
+
     fn free_space(&self) -> io::Result<u64> {
         Ok(self.machine().room())
     }

@@ -2,6 +2,7 @@
 
 use super::check_read;
 use crate::error::StorageError;
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage};
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +51,10 @@ impl<S: Storage> Storage for CachedStorage<S> {
             cache: Arc::clone(&self.cache),
             committed: Mutex::new(Bitfield::new(info.geometry().piece_count())),
         }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 

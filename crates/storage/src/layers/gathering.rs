@@ -2,6 +2,7 @@
 
 use super::check_read;
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,6 +33,10 @@ impl<S: Storage> Storage for GatheringStorage<S> {
         let committed = Bitfield::new(geometry.piece_count());
         let waiting = Mutex::new(Waiting { pieces: BTreeMap::new(), bytes: 0, committed });
         Ok(Arc::new(Gathering { inner: self.inner.open(info)?, geometry, limit: self.limit, waiting }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Measures how long a store takes.
 
 use crate::error::StorageError;
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage};
 use std::any::Any;
 use std::fmt;
@@ -106,6 +107,10 @@ impl<S: fmt::Debug> fmt::Debug for TimedStorage<S> {
 impl<S: Storage> Storage for TimedStorage<S> {
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError> {
         Ok(Arc::new(Timed { inner: self.inner.open(info)?, meter: Arc::clone(&self.meter) }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 

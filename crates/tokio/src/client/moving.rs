@@ -5,8 +5,9 @@ use crate::engine::{Engine, Jobs};
 use crate::torrent::Torrent;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use unchoke_core::InfoHashes;
 use unchoke_metainfo::Info;
-use unchoke_storage::{Recovered, Storage, StorageError, TorrentStorage, move_storage};
+use unchoke_storage::{ListError, Recovered, Storage, StorageError, StorageErrorKind, TorrentStorage, move_storage};
 use unchoke_swarm::{Content, FilePriorities, Priority, TorrentKey};
 
 impl Client {
@@ -30,7 +31,8 @@ impl Client {
             if is_stopped { ControlFlow::Break(()) } else { progress(done, total) }
         };
         let jobs = self.engine.jobs_of(torrent.key).ok_or(ClientError::Removed)?;
-        let mover = Mover { engine: Arc::clone(&self.engine), key: torrent.key, jobs, storage: Arc::new(storage) };
+        let (engine, key, info_hashes) = (Arc::clone(&self.engine), torrent.key, torrent.info_hashes);
+        let mover = Arc::new(Mover { engine, key, info_hashes, jobs, storage: Arc::new(storage) });
         tokio::spawn(mover.run(ends)).await.map_err(|_| ClientError::ShuttingDown)?
     }
 }
@@ -39,6 +41,7 @@ impl Client {
 struct Mover {
     engine: Arc<Engine>,
     key: TorrentKey,
+    info_hashes: InfoHashes,
     jobs: Arc<Jobs>,
     storage: Arc<dyn Storage>,
 }
@@ -48,7 +51,7 @@ type Outcome = (Arc<dyn TorrentStorage>, Result<Recovered, StorageError>, Result
 
 impl Mover {
     async fn run(
-        self,
+        self: Arc<Self>,
         progress: impl FnMut(u64, u64) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Option<StorageError>, ClientError> {
         let _alone = self.jobs.place.lock().await;
@@ -61,23 +64,15 @@ impl Mover {
         self.jobs.settle().await;
         let Some((store, info)) = store else {
             // Nothing is stored yet.
-            self.engine.with(|core, now| {
-                core.torrents
-                    .get_mut(&self.key)
-                    .into_iter()
-                    .for_each(|tasks| tasks.storage = Arc::clone(&self.storage));
-                core.session.resume(now, self.key, None);
-            });
-            return Ok(None);
+            let mover = Arc::clone(&self);
+            let settled = blocking(move || mover.settle()).await?;
+            self.engine.with(|core, now| core.session.resume(now, self.key, None));
+            return Ok(settled.map(|()| None)?);
         };
-        let (storage, of, skipped) = (Arc::clone(&self.storage), Arc::clone(&info), skipped(&info, &priorities));
-        let (store, held, result) = blocking(move || go(&of, store, storage.as_ref(), &skipped, progress)).await?;
-        let is_over = result.is_ok();
+        let (mover, of, skipped) = (Arc::clone(&self), Arc::clone(&info), skipped(&info, &priorities));
+        let (store, held, result) = blocking(move || mover.go(&of, store, &skipped, progress)).await?;
         self.engine.with(|core, now| {
             let Some(tasks) = core.torrents.get_mut(&self.key) else { return };
-            if is_over {
-                tasks.storage = Arc::clone(&self.storage);
-            }
             tasks.store = Some((store, Arc::clone(&info)));
             let mut content = Content::new(info);
             let is_known = held.is_ok();
@@ -97,34 +92,53 @@ impl Mover {
         });
         Ok(result?)
     }
+
+    /// Moves the data, on a thread that may block.
+    fn go(
+        &self,
+        info: &Arc<Info>,
+        from: Arc<dyn TorrentStorage>,
+        skipped: &[u32],
+        progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Outcome {
+        // It may be the full disk that the torrent is to leave. What is not durable is hashed once more then.
+        let _ = from.sync();
+        let moved = self.storage.open(info).and_then(|to| {
+            to.recover()?;
+            to.skip_files(skipped)?;
+            Ok((move_storage(info, from.as_ref(), to.as_ref(), progress, || self.settle())?, to))
+        });
+        match moved {
+            Ok((moved, to)) => (to, Ok(moved.recovered), Ok(moved.left)),
+            Err(error) => {
+                let held = from.recover();
+                (from, held, Err(error))
+            }
+        }
+    }
+
+    /// From now on the torrent is at the new place, and the list says so: after a kill that is where it is looked for.
+    fn settle(&self) -> Result<(), StorageError> {
+        let put = |storage: Arc<dyn Storage>| {
+            self.engine.with(|core, _| {
+                core.torrents.get_mut(&self.key).map(|tasks| std::mem::replace(&mut tasks.storage, storage))
+            })
+        };
+        let before = put(Arc::clone(&self.storage));
+        self.engine.write_down_now(self.info_hashes).map_err(|error| {
+            before.into_iter().for_each(|before| drop(put(before)));
+            // The new entry may have come to be in place all the same.
+            let _ = self.engine.write_down_now(self.info_hashes);
+            match error {
+                ListError::Io { path, source } => StorageError::io(&path, source),
+                _ => StorageError::new(StorageErrorKind::Io),
+            }
+        })
+    }
 }
 
 /// The files that nobody wants.
 fn skipped(info: &Info, priorities: &FilePriorities) -> Vec<u32> {
     let files = info.layout().files().iter().filter_map(|entry| u32::try_from(entry.number()).ok());
     files.filter(|file| priorities.of(*file) == Priority::Skip).collect()
-}
-
-/// Moves the data, on a thread that may block.
-fn go(
-    info: &Arc<Info>,
-    from: Arc<dyn TorrentStorage>,
-    storage: &dyn Storage,
-    skipped: &[u32],
-    progress: impl FnMut(u64, u64) -> ControlFlow<()>,
-) -> Outcome {
-    // It may be the full disk that the torrent is to leave. What is not durable is hashed once more then.
-    let _ = from.sync();
-    let moved = storage.open(info).and_then(|to| {
-        to.recover()?;
-        to.skip_files(skipped)?;
-        Ok((move_storage(info, from.as_ref(), to.as_ref(), progress)?, to))
-    });
-    match moved {
-        Ok((moved, to)) => (to, Ok(moved.recovered), Ok(moved.left)),
-        Err(error) => {
-            let held = from.recover();
-            (from, held, Err(error))
-        }
-    }
 }

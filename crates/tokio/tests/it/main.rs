@@ -7,6 +7,7 @@ mod gate;
 #[cfg(feature = "https")]
 mod https;
 mod kill;
+mod lists;
 #[cfg(feature = "object-store")]
 mod objects;
 mod places;

@@ -1,6 +1,6 @@
 //! Torrents that go to another place.
 
-use crate::{content, content_of, local, same, seed, within};
+use crate::{content, content_of, same, seed, within};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -75,7 +75,7 @@ async fn a_torrent_moves_while_it_is_downloaded_and_nothing_verified_is_fetched_
     }
     assert!(!new.path().join("content/deep/b.bin").exists(), "what was not wanted is not wanted there");
     assert_eq!(files(old.path()), [".unchoke/lock"]);
-    torrent.set_file_priorities(FilePriorities::default());
+    torrent.set_file_priorities(FilePriorities::default()).await.unwrap();
     within(torrent.completed()).await.unwrap();
     leech.shutdown().await.unwrap();
     same(from.path(), new.path());

@@ -108,6 +108,11 @@ impl Disk {
         found
     }
 
+    /// The names in a folder.
+    pub(super) fn list(&self, path: &[&str]) -> io::Result<Vec<String>> {
+        Ok(self.folder(self.walk(path)?)?.live.keys().cloned().collect())
+    }
+
     /// The first folder on the way to a path that is not there.
     pub(super) fn missing_folder<'p>(&self, path: &'p [&'p str]) -> io::Result<Option<&'p [&'p str]>> {
         for length in 1..path.len() {
