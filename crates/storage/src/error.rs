@@ -42,6 +42,9 @@ pub enum StorageErrorKind {
     /// The store has no such operation.
     #[error("not supported by the store")]
     Unsupported,
+    /// The caller has ended it.
+    #[error("cancelled")]
+    Cancelled,
     /// The operating system reports something else.
     #[error("i/o failure")]
     Io,

@@ -2,6 +2,7 @@
 
 mod handles;
 mod manage;
+pub(crate) mod moving;
 mod names;
 mod parting;
 mod places;
@@ -9,6 +10,7 @@ mod stamps;
 mod state;
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::{Access, StorageFolder};
 use crate::fs::os::OsFs;
 use crate::fs::{FileStamp, Fs, FsFile, OpenMode};
 use crate::store::{FilePlace, Recovered, Storage, TorrentStorage, check_write};
@@ -35,14 +37,6 @@ pub struct FileStorage {
     root: PathBuf,
     fs: Arc<dyn Fs>,
     access: Access,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Access {
-    /// Room for a file is taken when it is made.
-    Preallocate,
-    ReadWrite,
-    ReadOnly,
 }
 
 impl FileStorage {
@@ -107,10 +101,22 @@ impl Storage for FileStorage {
             info: Arc::clone(info),
         }))
     }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        let is_named = !self.root.as_os_str().is_empty();
+        is_named.then(|| StorageFolder::new(&self.root, self.access))
+    }
+}
+
+/// The store in a folder, as it was there.
+impl From<StorageFolder> for FileStorage {
+    fn from(folder: StorageFolder) -> Self {
+        Self { access: folder.access(), ..Self::new(folder.path()) }
+    }
 }
 
 #[derive(Debug)]
-struct FileTorrent {
+pub(crate) struct FileTorrent {
     root: PathBuf,
     fs: Arc<dyn Fs>,
     info: Arc<Info>,
@@ -494,6 +500,10 @@ impl TorrentStorage for FileTorrent {
         self.remove_all()
     }
 
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {
         let _alone = self.placing.write().unwrap_or_else(PoisonError::into_inner);
         let skipped: BTreeSet<usize> = files.iter().map(|file| *file as usize).collect();
@@ -584,7 +594,8 @@ impl TorrentStorage for FileTorrent {
         let _placed = self.placing.read().unwrap_or_else(PoisonError::into_inner);
         let (before, dirty, is_finished) = {
             let mut state = self.state();
-            state.doubtful = false;
+            // What is to be hashed again may be nowhere but in memory, too. It is written anew once it is committed.
+            state.doubtful &= state.suspects.count() > 0;
             let is_finished = self.is_finished(&state.places.skipped, &state.committed);
             (state.committed.clone(), std::mem::take(&mut state.dirty), is_finished)
         };
@@ -639,5 +650,7 @@ impl TorrentStorage for FileTorrent {
 
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod moves;
 #[cfg(test)]
 pub(crate) mod tests;

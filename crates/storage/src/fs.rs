@@ -13,8 +13,9 @@ use std::sync::Arc;
 /// A file system below one folder. Paths are names from that folder on; none of them is `..`, empty, or has a separator in it.
 ///
 /// What is written is durable after a [`sync`](FsFile::sync) of the file, and its name after a [`sync_folder`](Self::sync_folder) of the
-/// folder that holds the name. Nothing else may be relied upon: what is not synced may survive a crash in part and in any order.
-pub trait Fs: Send + Sync + fmt::Debug {
+/// folder that holds the name. Nothing else may be relied upon: what is not synced may survive a crash in part and in any order. The one
+/// folder itself is made when something is first made in it, and its own name is durable before that.
+pub trait Fs: Any + Send + Sync + fmt::Debug {
     /// Opens a regular file. Symbolic links are not followed.
     ///
     /// # Errors
@@ -39,6 +40,16 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// As [`open`](Self::open).
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()>;
 
+    /// Gives a file that lies below another folder a second name here, without copying it. Folders on the way to the new name are made.
+    ///
+    /// # Errors
+    /// `Unsupported` or `CrossesDevices` if one file cannot have both names, `AlreadyExists` if something has the name, and as
+    /// [`open`](Self::open).
+    fn link(&self, other: &dyn Fs, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let _ = (other, from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Removes a file, or an empty folder.
     ///
     /// # Errors
@@ -50,6 +61,14 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`open`](Self::open).
     fn sync_folder(&self, path: &[&str]) -> io::Result<()>;
+
+    /// The names in the folder that all paths begin at, in no order. Those that are no text are left out.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no folder, `Unsupported` if the names cannot be had, and whatever else the system says.
+    fn list(&self) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Keeps other processes out for as long as the result lives. Nothing if the system cannot do that.
     ///
@@ -111,6 +130,18 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn os_file(&self) -> Option<Arc<File>> {
         None
     }
+}
+
+/// Replaces a file as a whole: it is written beside, made durable, and renamed. Durable when it returns.
+pub(crate) fn replace(fs: &dyn Fs, folder: &[&str], name: &str, bytes: &[u8]) -> io::Result<()> {
+    let beside = format!("{name}.new");
+    let (new, old) = ([folder, &[beside.as_str()]].concat(), [folder, &[name]].concat());
+    let file = fs.open(&new, OpenMode::Replace)?;
+    file.write_at(0, &mut [IoSlice::new(bytes)])?;
+    file.sync()?;
+    fs.rename(&new, &old)?;
+    // The rename is durable once the folder is.
+    fs.sync_folder(folder)
 }
 
 /// What a file is opened for.

@@ -9,17 +9,21 @@ pub mod contract;
 mod create;
 mod error;
 mod file;
+mod folder;
 mod fs;
 mod hashing;
 mod job;
 mod layers;
+mod list;
 mod memory;
+mod move_storage;
 mod store;
 
 pub use check::{CheckCancelled, check};
 pub use create::{CreateError, create};
 pub use error::{StorageError, StorageErrorKind};
 pub use file::FileStorage;
+pub use folder::{Access, StorageFolder};
 pub use fs::os::OsFs;
 #[cfg(any(test, feature = "sim-fs"))]
 pub use fs::sim::{Failure, SimFs, Survival};
@@ -28,5 +32,7 @@ pub use job::{Job, run, run_each};
 pub use layers::{
     CachedStorage, FaultyStorage, GatheringStorage, Operation, OperationKind, TimedStorage, Timing, Timings,
 };
+pub use list::{EntryError, FilesPriority, ListError, Listed, ListedTorrent, TorrentList};
 pub use memory::MemoryStorage;
+pub use move_storage::{Moved, move_storage};
 pub use store::{FilePlace, Recovered, Storage, TorrentStorage};

@@ -1,6 +1,8 @@
 //! The contract of a store.
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::StorageFolder;
+use std::any::Any;
 use std::fs::File;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -14,6 +16,11 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If the place cannot be reached.
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError>;
+
+    /// Where it keeps files, for whoever wants to come back to them; `None` if it keeps none.
+    fn folder(&self) -> Option<StorageFolder> {
+        None
+    }
 }
 
 /// What a store holds when it is opened.
@@ -113,6 +120,12 @@ pub trait TorrentStorage: Send + Sync {
     /// If something cannot be removed; it can be tried again.
     fn delete(&self) -> Result<(), StorageError> {
         Err(StorageError::new(StorageErrorKind::Unsupported))
+    }
+
+    /// The store itself, or the one that it stands in front of, for [`move_storage`](crate::move_storage): stores of one kind may have a
+    /// shorter way to each other than piece by piece.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
     }
 }
 

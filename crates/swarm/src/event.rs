@@ -173,6 +173,9 @@ pub enum CloseReason {
     /// There are too many connections.
     #[error("too many connections")]
     TooMany,
+    /// The torrent is suspended.
+    #[error("torrent suspended")]
+    Suspended,
     /// The torrent's data is checked anew.
     #[error("data is checked anew")]
     Rechecking,

@@ -113,6 +113,14 @@ impl PeerList {
         candidate.next_try = now.checked_add(doubled.min(LAST_RETRY));
     }
 
+    /// Whoever did not fail is tried as soon as there is a turn.
+    pub(crate) fn retry_soon(&mut self) {
+        self.known
+            .values_mut()
+            .filter(|candidate| candidate.failures == 0)
+            .for_each(|candidate| candidate.next_try = None);
+    }
+
     /// The peer at this address has everything.
     pub(crate) fn is_seed(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.known.get_mut(&address) {

@@ -41,6 +41,12 @@ impl FilePriorities {
         self.rules.iter().rev().find(|(files, _)| files.contains(&file)).map_or(self.others, |(_, priority)| *priority)
     }
 
+    /// What leads from files to priorities: the last rule that holds a file counts, and a file that none holds is normal.
+    pub fn rules(&self) -> impl Iterator<Item = (RangeInclusive<u32>, Priority)> + '_ {
+        let others = Some((0..=u32::MAX, self.others)).filter(|(_, priority)| *priority != Priority::Normal);
+        others.into_iter().chain(self.rules.iter().cloned())
+    }
+
     pub(crate) fn are_normal(&self) -> bool {
         self.others == Priority::Normal && self.rules.iter().all(|(_, priority)| *priority == Priority::Normal)
     }
@@ -57,5 +63,18 @@ impl FromIterator<Priority> for FilePriorities {
             }
         }
         Self { rules, others: Priority::Normal }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_lead_to_the_same_priorities() {
+        let some = FilePriorities::only([2..=4, 7..=7]).with(3..=9, Priority::High).with(4..=4, Priority::Low);
+        let again = some.rules().fold(FilePriorities::default(), |made, (files, priority)| made.with(files, priority));
+        assert!((0..20).all(|file| again.of(file) == some.of(file)));
+        assert_eq!(FilePriorities::default().rules().count(), 0);
     }
 }

@@ -170,6 +170,28 @@ impl Session {
         self.after(now);
     }
 
+    /// Puts a torrent to rest, so that its data can be taken elsewhere: peers are let go, nobody is connected to, and no disk job is asked
+    /// for. Those that are under way have to end before the data is touched; the session does not care for what comes of them. Priorities
+    /// and limits can be set meanwhile. Nothing happens if it rests already.
+    pub fn suspend(&mut self, now: Instant, torrent: TorrentKey) {
+        self.active.insert(torrent);
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.suspend(now, &mut self.shared);
+        }
+        self.after(now);
+    }
+
+    /// A torrent that was [suspended](Self::suspend) goes on, as it was but for its data. `content` tells what the store holds by now; it is
+    /// `None` if the metadata is not known. [`Event::Checked`] tells when it knows what is here. Nothing happens if it does not rest.
+    pub fn resume(&mut self, now: Instant, torrent: TorrentKey, content: Option<Content>) {
+        self.active.insert(torrent);
+        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+            torrent.resume(now, &mut self.shared, content);
+        }
+        self.connect_more(now);
+        self.after(now);
+    }
+
     /// How much each file of a torrent is wanted; `None` if there is no such torrent.
     #[must_use]
     pub fn file_priorities(&self, torrent: TorrentKey) -> Option<&FilePriorities> {
@@ -217,6 +239,11 @@ impl Session {
             self.shared.actions.push_back(Action::Close { peer: key });
             return;
         };
+        if torrent.is_suspended() {
+            torrent.list.released(now, address, true);
+            self.shared.actions.push_back(Action::Close { peer: key });
+            return;
+        }
         self.shared.connections.opened(address, true);
         let (ours, local) = (torrent.handshake(&self.shared, address), torrent.local_info(&self.shared, address));
         let extensions = torrent.make_extensions(address);
@@ -287,7 +314,7 @@ impl Session {
         // Here, too, a quarter is kept for those that we open.
         let max = self.shared.config.max_connections_per_torrent;
         let incoming = torrent.peers.values().filter(|peer| !peer.outgoing).count();
-        if torrent.peers.len() >= max || incoming >= max.saturating_sub(max / 4) {
+        if torrent.is_suspended() || torrent.peers.len() >= max || incoming >= max.saturating_sub(max / 4) {
             self.drop_pending(key);
             return;
         }
@@ -358,8 +385,8 @@ impl Session {
     /// A disk job has ended.
     pub fn handle_disk(&mut self, now: Instant, job: JobId, outcome: DiskOutcome) {
         let Some((key, work)) = self.shared.finish(job) else { return };
-        self.active.insert(key);
-        match self.torrents.get_mut(&key) {
+        self.active.extend(key);
+        match key.and_then(|key| self.torrents.get_mut(&key)) {
             Some(torrent) => torrent.handle_disk(now, &mut self.shared, work, outcome),
             None => {
                 if let DiskWork::Store { data, .. } | DiskWork::Write { data, .. } = work {
@@ -441,14 +468,14 @@ impl Session {
             self.shared.dirty = dirty;
         }
         self.uploads.pump(now, &mut self.shared, &mut self.torrents);
-        self.resume(now);
+        self.read_on(now);
         if self.next_tick.is_none() && !(self.active.is_empty() && self.pending.is_empty()) {
             self.next_tick = now.checked_add(TICK);
         }
     }
 
     /// Lets connections read on that were told to pause, when the reason is gone.
-    fn resume(&mut self, now: Instant) {
+    fn read_on(&mut self, now: Instant) {
         if self.paused.is_empty() {
             return;
         }

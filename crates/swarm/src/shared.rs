@@ -32,7 +32,8 @@ pub(crate) struct Shared {
     pub(crate) rechoke: bool,
     /// Which torrent a connection belongs to, once that is known.
     pub(crate) owners: BTreeMap<PeerKey, TorrentKey>,
-    jobs: BTreeMap<JobId, (TorrentKey, DiskWork)>,
+    /// Those that nobody has asked for any more have no torrent.
+    jobs: BTreeMap<JobId, (Option<TorrentKey>, DiskWork)>,
     next_job: u64,
 }
 
@@ -62,13 +63,18 @@ impl Shared {
     pub(crate) fn disk(&mut self, torrent: TorrentKey, work: DiskWork) {
         let job = JobId(self.next_job);
         self.next_job = self.next_job.saturating_add(1);
-        self.jobs.insert(job, (torrent, work.clone()));
+        self.jobs.insert(job, (Some(torrent), work.clone()));
         self.actions.push_back(Action::Disk { torrent, job, work });
     }
 
     /// A disk job has ended: whose it was and what it was.
-    pub(crate) fn finish(&mut self, job: JobId) -> Option<(TorrentKey, DiskWork)> {
+    pub(crate) fn finish(&mut self, job: JobId) -> Option<(Option<TorrentKey>, DiskWork)> {
         self.jobs.remove(&job)
+    }
+
+    /// What becomes of the disk jobs of a torrent that are under way is of no interest to it any more.
+    pub(crate) fn disown(&mut self, torrent: TorrentKey) {
+        self.jobs.values_mut().filter(|(owner, _)| *owner == Some(torrent)).for_each(|(owner, _)| *owner = None);
     }
 
     /// Payload that waits for nothing any more.

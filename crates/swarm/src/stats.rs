@@ -18,6 +18,8 @@ pub enum TorrentState {
     Seeding,
     /// Waiting for a store that failed.
     StorageFailed,
+    /// At rest, since its owner wants it so: see [`Session::suspend`](crate::Session::suspend).
+    Suspended,
 }
 
 /// Figures of one torrent. Bytes are payload unless they say otherwise.

@@ -2,6 +2,7 @@
 
 mod dht;
 mod joining;
+mod suspension;
 
 use crate::action::Action;
 use crate::bans::Bans;
@@ -42,6 +43,8 @@ pub(crate) struct Torrent {
     wasted: u64,
     failed_pieces: u64,
     completed: bool,
+    /// The figures from before, while it is suspended.
+    suspended: Option<TorrentStats>,
 }
 
 impl Torrent {
@@ -65,6 +68,7 @@ impl Torrent {
             wasted: 0,
             failed_pieces: 0,
             completed: false,
+            suspended: None,
         };
         if let Some(content) = params.content {
             torrent.handle_content(now, shared, content);
@@ -74,7 +78,7 @@ impl Torrent {
 
     /// The content has become known.
     pub(crate) fn handle_content(&mut self, now: Instant, shared: &mut Shared, content: Content) {
-        if self.transfer.is_some() {
+        if self.transfer.is_some() || self.is_suspended() {
             return;
         }
         self.metadata.set(content.info.raw().clone());
@@ -172,11 +176,14 @@ impl Torrent {
 
     /// Whether there is anybody to connect to, now or later.
     fn has_candidates(&self) -> bool {
-        self.list.has_candidates(self.is_finished())
+        !self.is_suspended() && self.list.has_candidates(self.is_finished())
     }
 
     /// The next address to connect to.
     pub(crate) fn next_candidate(&mut self, now: Instant, bans: &Bans) -> Option<SocketAddr> {
+        if self.is_suspended() {
+            return None;
+        }
         let complete = self.is_finished();
         self.list.next(now, complete, |address| bans.refuses_address(address))
     }
@@ -602,6 +609,9 @@ impl Torrent {
     }
 
     pub(crate) fn stats(&self) -> TorrentStats {
+        if let Some(before) = self.suspended {
+            return TorrentStats { state: TorrentState::Suspended, known_peers: self.list.len(), ..before };
+        }
         let transfer = self.transfer.as_ref();
         let state = match transfer {
             None => TorrentState::Metadata,

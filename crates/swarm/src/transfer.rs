@@ -496,6 +496,16 @@ impl Transfer {
         self.disk.poll_timeout()
     }
 
+    /// Ends, and leaves the picker as it was at the start. Peers must have gone.
+    pub(crate) fn into_picker(mut self, shared: &mut Shared) -> Box<dyn PiecePicker> {
+        self.dismiss(shared);
+        for piece in self.info.geometry().pieces() {
+            self.picker.handle_priority(piece, Priority::Normal);
+            self.picker.handle_piece(piece, PieceState::Missing);
+        }
+        self.picker
+    }
+
     /// Lets go of all memory that is accounted for, because the torrent goes.
     pub(crate) fn dismiss(&mut self, shared: &mut Shared) {
         for assembly in self.assemblies.values().filter(|assembly| !assembly.settling) {

@@ -1,14 +1,16 @@
 //! A client: one session, its sockets, its disk pool, its clock.
 
+mod moving;
 #[cfg(feature = "dht")]
 mod mutable;
+mod restoring;
 
 use crate::announce::Network;
 use crate::connection;
 #[cfg(feature = "dht")]
 use crate::dht::{self, Dht};
 use crate::disk;
-use crate::engine::{Engine, Request, TorrentTasks};
+use crate::engine::{Core, Engine, Request, TorrentTasks};
 use crate::entropy::entropy;
 use crate::error::TlsError;
 use crate::error::TorrentError;
@@ -20,9 +22,11 @@ use crate::torrent::{AddTorrent, Torrent};
 use crate::tracker::Announcer;
 use crate::tracker_report::TrackerReport;
 use crate::udp::{Endpoint, Sockets};
+pub use restoring::{RestoreError, Restored};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -31,7 +35,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use unchoke_core::{InfoHashes, PeerId, Seed};
 use unchoke_metainfo::Info;
-use unchoke_storage::{Storage, StorageError, TorrentStorage};
+use unchoke_storage::{ListError, Storage, StorageError, TorrentList, TorrentStorage};
 #[cfg(feature = "dht")]
 use unchoke_swarm::DhtPorts;
 use unchoke_swarm::{Content, Direction, PeerOrigin, Session, SessionConfig, TorrentKey, TorrentParams};
@@ -62,6 +66,7 @@ pub struct ClientBuilder {
     config: SessionConfig,
     listen: Option<SocketAddr>,
     disk_threads: Option<usize>,
+    list: Option<PathBuf>,
     #[cfg(feature = "dht")]
     dht: Option<(unchoke_dht::Config, Vec<String>)>,
     #[cfg(feature = "https")]
@@ -94,6 +99,9 @@ pub enum ClientError {
     /// The store cannot be opened or read.
     #[error("storage")]
     Storage(#[from] StorageError),
+    /// The list of torrents cannot be read or written.
+    #[error("list of torrents")]
+    List(#[from] ListError),
     /// The torrent is here already. Two engines over the same files would overwrite one another.
     #[error("torrent {0} is here already")]
     Duplicate(InfoHashes),
@@ -117,6 +125,9 @@ pub enum ClientError {
         /// Why it is none.
         source: unchoke_dht::mutable_torrent::TorrentValueError,
     },
+    /// The torrent was removed.
+    #[error("the torrent was removed")]
+    Removed,
     /// The client is shutting down.
     #[error("shutting down")]
     ShuttingDown,
@@ -141,6 +152,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn disk_threads(mut self, threads: usize) -> Self {
         self.disk_threads = Some(threads.max(1));
+        self
+    }
+
+    /// Keeps in this folder which torrents there are, with their settings and where their data is, so that [`Client::restore`] has them again
+    /// after the process was ended, in whatever way. Whatever adds, changes, moves or removes a torrent has that written down when it returns.
+    /// One client at a time may use the folder.
+    #[must_use]
+    pub fn list(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.list = Some(folder.into());
         self
     }
 
@@ -192,7 +212,7 @@ impl ClientBuilder {
         let session = Session::new(Instant::now(), self.config, &entropy().map_err(system("entropy"))?);
         let (requests, inbox) = mpsc::unbounded_channel();
         let (disk, jobs) = std::sync::mpsc::channel();
-        let engine = Arc::new(Engine::new(session, requests, disk));
+        let engine = Arc::new(Engine::new(session, requests, disk, self.list.map(TorrentList::new)));
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(4);
         disk::start(&engine, jobs, self.disk_threads.unwrap_or_else(cores)).map_err(system("a thread"))?;
         let mut tasks = JoinSet::new();
@@ -278,19 +298,37 @@ impl Client {
     /// Adds a torrent. What its store holds is found first; what may be there is hashed in the background.
     ///
     /// # Errors
-    /// If the store cannot be opened, or the torrent is here already.
+    /// If the store cannot be opened, the torrent is here already, or it cannot be written to the [list](ClientBuilder::list).
     pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
-        let AddTorrent { info_hashes, info, storage, peers, trackers, .. } = torrent;
+        let added = self.take_in(torrent).await?;
+        if let Err(error) = self.engine.write_down(added.info_hashes).await {
+            // It would be lost with the process, and nobody know.
+            if let Some(tasks) = self.take_out(&added).await {
+                finish(tasks).await?;
+            }
+            return Err(error.into());
+        }
+        Ok(added)
+    }
+
+    /// Adds a torrent, of which the list says so, or will.
+    async fn take_in(&self, torrent: AddTorrent) -> Result<Torrent, ClientError> {
+        let AddTorrent { info_hashes, info, storage, peers, .. } = torrent;
         if info.is_none() && info_hashes.get_v1().is_none() {
             return Err(ClientError::V2Name(info_hashes));
         }
         let mut params = TorrentParams::from_hashes(info_hashes);
-        let (report, trackers) = TrackerReport::new(Instant::now(), &trackers);
-        let mut tasks = TorrentTasks::new(Arc::clone(&storage), report);
+        let (report, trackers) = TrackerReport::new(Instant::now(), &torrent.trackers);
+        let mut tasks = TorrentTasks::new(info_hashes, Arc::clone(&storage), report);
         let report = tasks.trackers.clone();
+        if self.engine.list.is_some() {
+            tasks.tiers = torrent.trackers;
+        }
+        tasks.limits = (torrent.download_limit, torrent.upload_limit);
         if let Some(info) = info {
             let (store, content) = open_store(storage, info).await?;
-            tasks.store = Some((store, content.info.geometry().clone()));
+            tasks.store = Some((store, Arc::clone(&content.info)));
+            tasks.info = Some(Arc::clone(&content.info));
             params.content = Some(content);
         }
         (params.picker, params.file_priorities) = (torrent.picker, torrent.file_priorities);
@@ -344,20 +382,27 @@ impl Client {
     /// Removes a torrent after making its state durable. Its files stay.
     ///
     /// # Errors
-    /// If the state cannot be made durable; the torrent is removed all the same.
+    /// If the state cannot be made durable; the torrent is removed all the same. If it cannot be taken off the [list](ClientBuilder::list);
+    /// then it stays.
     pub async fn remove(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        match self.take_out(torrent) {
-            Some(tasks) => finish(tasks).await,
-            None => Ok(()),
-        }
+        self.engine.strike_out(torrent.info_hashes).await?;
+        let Some(tasks) = self.take_out(torrent).await else { return Ok(()) };
+        // Somebody may have changed a setting in between.
+        let written = self.engine.write_down(torrent.info_hashes).await;
+        finish(tasks).await?;
+        Ok(written?)
     }
 
     /// Removes a torrent and all that its store holds of it.
     ///
     /// # Errors
-    /// If not everything can be removed; the torrent is gone all the same.
+    /// If not everything can be removed; the torrent is gone all the same. If it cannot be taken off the [list](ClientBuilder::list); then
+    /// it stays.
     pub async fn delete(&self, torrent: &Torrent) -> Result<(), ClientError> {
-        let Some(tasks) = self.take_out(torrent) else { return Ok(()) };
+        // While it is listed, a kill would have everything fetched again.
+        self.engine.strike_out(torrent.info_hashes).await?;
+        let Some(tasks) = self.take_out(torrent).await else { return Ok(()) };
+        self.engine.write_down(torrent.info_hashes).await?;
         match tasks.settle().await {
             Some(store) => Ok(blocking(move || store.delete()).await??),
             None => Ok(()),
@@ -365,7 +410,9 @@ impl Client {
     }
 
     /// Takes a torrent out of the session, if it is still in it.
-    fn take_out(&self, torrent: &Torrent) -> Option<TorrentTasks> {
+    async fn take_out(&self, torrent: &Torrent) -> Option<TorrentTasks> {
+        let jobs = self.engine.jobs_of(torrent.key)?;
+        let _stays = jobs.place.lock().await;
         self.engine.with(|core, now| {
             core.session.remove_torrent(now, torrent.key);
             core.torrents.remove(&torrent.key)
@@ -387,6 +434,11 @@ impl Client {
         let mut announcers = std::mem::take(self.announcers.get_mut().unwrap_or_else(PoisonError::into_inner));
         let farewell = async { while announcers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        // Moves end, too, and leave everything where it was.
+        let jobs = |core: &Core| core.torrents.values().map(|tasks| Arc::clone(&tasks.jobs)).collect::<Vec<_>>();
+        for jobs in self.engine.read(jobs) {
+            drop(jobs.place.lock().await);
+        }
         self.tasks.shutdown().await;
         let torrents: Vec<TorrentTasks> = self.engine.with(|core, now| {
             let keys: Vec<TorrentKey> = core.torrents.keys().copied().collect();
@@ -480,6 +532,8 @@ async fn serve_requests(
 
 /// Opens the store of a torrent whose info dictionary has come from peers.
 async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::Bytes) {
+    let Some(jobs) = engine.jobs_of(torrent) else { return };
+    let _stays = jobs.place.lock().await;
     let Some(storage) = engine.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.storage))) else {
         return;
     };
@@ -490,16 +544,23 @@ async fn take_metadata(engine: Arc<Engine>, torrent: TorrentKey, info: bytes::By
         }),
         Err(source) => Err(TorrentError::Metadata(Arc::new(source))),
     };
-    engine.with(|core, now| {
-        let Some(tasks) = core.torrents.get_mut(&torrent) else { return };
+    let found = engine.with(|core, now| {
+        let tasks = core.torrents.get_mut(&torrent)?;
+        let info_hashes = tasks.info_hashes;
         match opened {
             Ok((store, content)) => {
-                tasks.store = Some((store, content.info.geometry().clone()));
+                tasks.store = Some((store, Arc::clone(&content.info)));
+                tasks.info = Some(Arc::clone(&content.info));
                 core.session.handle_metadata(now, torrent, content);
             }
             Err(error) => drop(tasks.failure.send_replace(Some(error))),
         }
+        Some(info_hashes)
     });
+    if let Some(info_hashes) = found {
+        // Without it the metadata would be asked for once more after a restart, and nothing else.
+        let _ = engine.write_down(info_hashes).await;
+    }
 }
 
 async fn accept(engine: Arc<Engine>, listener: TcpListener) {

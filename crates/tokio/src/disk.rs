@@ -52,7 +52,12 @@ fn take(jobs: &Mutex<Receiver<DiskJob>>) -> Option<Vec<DiskJob>> {
 fn run_all(batch: &[DiskJob]) -> Vec<DiskOutcome> {
     let mut jobs = Vec::with_capacity(batch.len());
     for it in batch {
-        jobs.extend(it.store.as_ref().map(|(store, geometry)| Job { store: store.as_ref(), geometry, work: &it.work }));
+        let store = it.store.as_ref();
+        jobs.extend(store.map(|(store, info)| Job {
+            store: store.as_ref(),
+            geometry: info.geometry(),
+            work: &it.work,
+        }));
     }
     run_each(&jobs)
 }

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use unchoke_core::{Block, DiskOutcome, DiskWork, Geometry, JobId, Outgoing};
-use unchoke_storage::{Storage, TorrentStorage};
+use unchoke_core::{Block, DiskOutcome, DiskWork, InfoHashes, JobId, Outgoing};
+use unchoke_metainfo::Info;
+use unchoke_storage::{Storage, TorrentList, TorrentStorage};
 use unchoke_swarm::{Action, Direction, Event, Flow, PeerKey, Session, TorrentKey};
 
 /// Events kept for a subscriber that is slow; it is told how many it missed.
@@ -27,6 +28,10 @@ pub(crate) struct Engine {
     pub(crate) deadline: Notify,
     pub(crate) buffers: Buffers,
     pub(crate) windows: Windows,
+    /// Where it is kept which torrents there are.
+    pub(crate) list: Option<TorrentList>,
+    /// Held by whoever writes to it.
+    pub(crate) listing: Mutex<()>,
 }
 
 pub(crate) struct Core {
@@ -45,21 +50,40 @@ pub(crate) struct PeerTasks {
 }
 
 pub(crate) struct TorrentTasks {
+    /// What it was added as.
+    pub(crate) info_hashes: InfoHashes,
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Arc<Info>)>,
+    /// The info dictionary, once it is known.
+    pub(crate) info: Option<Arc<Info>>,
+    /// What a list says of it, if there is one: addresses of trackers, and the limits of download and upload.
+    pub(crate) tiers: Vec<Vec<String>>,
+    pub(crate) limits: (Option<u64>, Option<u64>),
     /// There while somebody listens, since it takes more memory than all the rest.
     events: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
     /// Why the torrent can never be complete, once that is known.
     pub(crate) failure: watch::Sender<Option<TorrentError>>,
     pub(crate) trackers: watch::Sender<TrackerReport>,
-    jobs: Arc<Jobs>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
-/// How many disk jobs of a torrent are under way.
+/// What goes on at the store of a torrent.
 #[derive(Default)]
-struct Jobs {
+pub(crate) struct Jobs {
+    /// Disk jobs under way.
     count: AtomicUsize,
     ended: Notify,
+    /// Held by whoever puts another store in the place of this one, or needs that nobody does.
+    pub(crate) place: tokio::sync::Mutex<()>,
+}
+
+impl Jobs {
+    /// Waits until no disk job is under way. The session is to ask for no more of them.
+    pub(crate) async fn settle(&self) {
+        while self.count.load(Ordering::SeqCst) > 0 {
+            self.ended.notified().await;
+        }
+    }
 }
 
 /// A disk job that is under way, for as long as this lives.
@@ -81,11 +105,15 @@ impl Drop for UnderWay {
 }
 
 impl TorrentTasks {
-    pub(crate) fn new(storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
+    pub(crate) fn new(info_hashes: InfoHashes, storage: Arc<dyn Storage>, trackers: TrackerReport) -> Self {
         Self {
+            info_hashes,
             failure: watch::channel(None).0,
             storage,
             store: None,
+            info: None,
+            tiers: Vec::new(),
+            limits: (None, None),
             events: Mutex::new(None),
             trackers: watch::channel(trackers).0,
             jobs: Arc::default(),
@@ -111,9 +139,7 @@ impl TorrentTasks {
     pub(crate) async fn settle(self) -> Option<Arc<dyn TorrentStorage>> {
         let Self { store, jobs, .. } = self;
         // The session has let go of the torrent, so there will be no more of them.
-        while jobs.count.load(Ordering::SeqCst) > 0 {
-            jobs.ended.notified().await;
-        }
+        jobs.settle().await;
         store.map(|(store, _)| store)
     }
 }
@@ -138,7 +164,7 @@ pub(crate) enum Request {
 pub(crate) struct DiskJob {
     pub(crate) job: JobId,
     pub(crate) work: DiskWork,
-    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Geometry)>,
+    pub(crate) store: Option<(Arc<dyn TorrentStorage>, Arc<Info>)>,
     /// Dropped when the job has ended.
     pub(crate) under_way: Option<UnderWay>,
 }
@@ -148,10 +174,19 @@ impl Engine {
         session: Session,
         requests: mpsc::UnboundedSender<Request>,
         disk: std::sync::mpsc::Sender<DiskJob>,
+        list: Option<TorrentList>,
     ) -> Self {
         let core = Core { session, peers: HashMap::new(), torrents: HashMap::new(), armed: None };
-        let (buffers, windows) = (Buffers::default(), Windows::default());
-        Self { core: Mutex::new(core), requests, disk, deadline: Notify::new(), buffers, windows }
+        Self {
+            core: Mutex::new(core),
+            requests,
+            disk,
+            deadline: Notify::new(),
+            buffers: Buffers::default(),
+            windows: Windows::default(),
+            list,
+            listing: Mutex::new(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -211,6 +246,11 @@ impl Engine {
     /// The store behind a connection, for its writer.
     pub(crate) fn store_of(&self, torrent: TorrentKey) -> Option<Arc<dyn TorrentStorage>> {
         self.read(|core| core.torrents.get(&torrent)?.store.as_ref().map(|(store, _)| Arc::clone(store)))
+    }
+
+    /// What goes on at the store of a torrent; `None` if it is not here.
+    pub(crate) fn jobs_of(&self, torrent: TorrentKey) -> Option<Arc<Jobs>> {
+        self.read(|core| core.torrents.get(&torrent).map(|tasks| Arc::clone(&tasks.jobs)))
     }
 
     pub(crate) fn torrent_of(&self, peer: PeerKey) -> Option<TorrentKey> {

@@ -12,6 +12,7 @@ mod entropy;
 mod error;
 #[cfg(feature = "dht")]
 mod finder;
+mod listing;
 #[cfg(all(feature = "mmap", target_os = "linux"))]
 mod mapped;
 #[cfg(feature = "object-store")]
@@ -30,7 +31,7 @@ mod tracker_server;
 mod trust;
 mod udp;
 
-pub use client::{Client, ClientBuilder, ClientError};
+pub use client::{Client, ClientBuilder, ClientError, RestoreError, Restored};
 #[cfg(feature = "dht")]
 pub use dht::{Dht, DhtAnswer, DhtError, DhtOperation};
 pub use error::{AnnounceError, TlsError, TorrentError};

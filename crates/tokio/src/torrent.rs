@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::TorrentError;
+use crate::listing;
 use crate::tracker_report::TrackerReport;
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use unchoke_core::{Bitfield, InfoHashes};
 use unchoke_metainfo::{Info, Metainfo};
-use unchoke_storage::Storage;
+use unchoke_storage::{ListError, ListedTorrent, Storage};
 use unchoke_swarm::{
     Event, FilePriorities, PeerInfo, PeerOrigin, PickerFactory, TorrentKey, TorrentState, TorrentStats,
 };
@@ -51,6 +52,19 @@ impl AddTorrent {
             file_priorities: FilePriorities::default(),
             download_limit: None,
             upload_limit: None,
+        }
+    }
+
+    /// A torrent of a list, with another store, or the one that it had.
+    #[must_use]
+    pub fn from_listed(listed: &ListedTorrent, storage: impl Storage + 'static) -> Self {
+        Self {
+            info: listed.info.clone(),
+            trackers: listed.trackers.clone(),
+            file_priorities: listing::read_priorities(&listed.file_priorities),
+            download_limit: listed.download_limit,
+            upload_limit: listed.upload_limit,
+            ..Self::from_hashes(listed.info_hashes, storage)
         }
     }
 
@@ -152,6 +166,8 @@ impl Torrent {
     /// # Errors
     /// If the name is none, is taken, or the store has no files or cannot do it; all is as before then.
     pub async fn rename_file(&self, file: u32, path: &[&str]) -> Result<(), TorrentError> {
+        let jobs = self.engine.jobs_of(self.key).ok_or(TorrentError::Removed)?;
+        let _stays = jobs.place.lock().await;
         let store = self.engine.store_of(self.key).ok_or(TorrentError::Removed)?;
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
         let renamed = tokio::task::spawn_blocking(move || {
@@ -166,14 +182,25 @@ impl Torrent {
     }
 
     /// Sets how much each file is wanted. Pieces that are begun are finished all the same, and what is here stays. What pieces bring of
-    /// unwanted files waits beside the torrent until it is wanted.
-    pub fn set_file_priorities(&self, files: FilePriorities) {
+    /// unwanted files waits beside the torrent until it is wanted. The list of the client, if it has one, says so when this returns.
+    ///
+    /// # Errors
+    /// If that cannot be written to the list. It holds all the same until the client ends.
+    pub async fn set_file_priorities(&self, files: FilePriorities) -> Result<(), ListError> {
         self.engine.with(|core, now| core.session.set_file_priorities(now, self.key, files));
+        self.engine.write_down(self.info_hashes).await
     }
 
-    /// Sets limits in bytes per second; `None` is unlimited.
-    pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
-        self.engine.with(|core, now| core.session.set_torrent_limits(now, self.key, download, upload));
+    /// Sets limits in bytes per second; `None` is unlimited. The list of the client, if it has one, says so when this returns.
+    ///
+    /// # Errors
+    /// If that cannot be written to the list. It holds all the same until the client ends.
+    pub async fn set_limits(&self, download: Option<u64>, upload: Option<u64>) -> Result<(), ListError> {
+        self.engine.with(|core, now| {
+            core.torrents.get_mut(&self.key).into_iter().for_each(|tasks| tasks.limits = (download, upload));
+            core.session.set_torrent_limits(now, self.key, download, upload);
+        });
+        self.engine.write_down(self.info_hashes).await
     }
 
     /// Waits until every piece that is wanted is verified and written.

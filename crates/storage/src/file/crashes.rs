@@ -7,8 +7,8 @@ use crate::run;
 use bytes::Bytes;
 use unchoke_core::{DiskOutcome, DiskWork, Seed};
 
-const PIECES: u32 = 64;
-const PIECE: u32 = 2048;
+pub(super) const PIECES: u32 = 64;
+pub(super) const PIECE: u32 = 2048;
 /// Pieces after which there is a sync.
 const SYNC_EVERY: usize = 9;
 /// The piece that comes in two parts, because memory is short.
@@ -16,43 +16,43 @@ const SPILLED: PieceIndex = PieceIndex(20);
 /// The piece that is wrong at first, and lies in two files.
 const WRONG: PieceIndex = PieceIndex(33);
 
-fn torrent() -> Arc<Info> {
+pub(super) fn torrent() -> Arc<Info> {
     let total = u64::from(PIECE) * u64::from(PIECES) - 100;
     info_with("t", &[("a", 30_001), ("d/b", 40_000), ("empty", 0), ("d/e/c", total - 70_001)], PIECE)
 }
 
 /// What a client knows of its download.
 #[derive(Clone, Default)]
-struct Progress {
+pub(super) struct Progress {
     /// Told to be verified and written.
-    verified: BTreeSet<PieceIndex>,
+    pub(super) verified: BTreeSet<PieceIndex>,
     /// Those that a sync has covered since.
-    synced: BTreeSet<PieceIndex>,
+    pub(super) synced: BTreeSet<PieceIndex>,
     /// It was decided that the files which were not wanted at first are.
-    wants_all: bool,
+    pub(super) wants_all: bool,
 }
 
 /// Files that are not wanted until everything else is here.
-type Skipped = &'static [u32];
+pub(super) type Skipped = &'static [u32];
 
-const NOTHING: Skipped = &[];
+pub(super) const NOTHING: Skipped = &[];
 /// The second file and the empty one: pieces at both ends of the second are wanted.
-const MIDDLE: Skipped = &[1, 2];
+pub(super) const MIDDLE: Skipped = &[1, 2];
 
-struct Download {
+pub(super) struct Download {
     info: Arc<Info>,
     bytes: Vec<u8>,
-    store: Arc<dyn TorrentStorage>,
+    pub(super) store: Arc<dyn TorrentStorage>,
     skipped: Skipped,
 }
 
 impl Download {
-    fn open(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], skipped: Skipped) -> Result<Self, StorageError> {
+    pub(super) fn open(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], skipped: Skipped) -> Result<Self, StorageError> {
         let store = FileStorage::on(fs.clone()).open(info)?;
         Ok(Self { info: Arc::clone(info), bytes: bytes.to_vec(), store, skipped })
     }
 
-    fn piece(&self, piece: PieceIndex) -> &[u8] {
+    pub(super) fn piece(&self, piece: PieceIndex) -> &[u8] {
         let geometry = self.info.geometry();
         let start = geometry.piece_offset(piece).unwrap() as usize;
         &self.bytes[start..start + geometry.piece_len(piece).unwrap() as usize]
@@ -69,12 +69,12 @@ impl Download {
         self.run(&DiskWork::Store { piece, expected, data, digests: false })
     }
 
-    fn check(&self, piece: PieceIndex) -> DiskOutcome {
+    pub(super) fn check(&self, piece: PieceIndex) -> DiskOutcome {
         self.run(&DiskWork::Check { piece, expected: self.info.piece_hash(piece).unwrap(), digests: false })
     }
 
     /// Gets a piece the way that the script has for it. `Err` is what the disk said.
-    fn get(&self, piece: PieceIndex) -> Result<(), DiskOutcome> {
+    pub(super) fn get(&self, piece: PieceIndex) -> Result<(), DiskOutcome> {
         let bytes = self.piece(piece).to_vec();
         let verified = |outcome| match outcome {
             DiskOutcome::Verified { .. } => Ok(()),
@@ -107,7 +107,7 @@ impl Download {
     }
 
     /// Downloads what is missing in `progress`, in an order that goes back and forth, until the disk fails.
-    fn go_on(&self, progress: &mut Progress) -> Result<(), DiskOutcome> {
+    pub(super) fn go_on(&self, progress: &mut Progress) -> Result<(), DiskOutcome> {
         if !progress.wants_all {
             self.skip(self.skipped)?;
             self.get_missing(progress, |piece| self.is_wanted_first(piece))?;
@@ -118,14 +118,14 @@ impl Download {
     }
 
     /// Whether the piece is part of a file that is wanted from the start.
-    fn is_wanted_first(&self, piece: PieceIndex) -> bool {
+    pub(super) fn is_wanted_first(&self, piece: PieceIndex) -> bool {
         let geometry = self.info.geometry();
         let (start, length) = (geometry.piece_offset(piece).unwrap(), geometry.piece_len(piece).unwrap());
         let mut spans = self.info.layout().spans(start, length.into());
         spans.any(|span| !self.skipped.contains(&(span.file as u32)))
     }
 
-    fn skip(&self, files: Skipped) -> Result<(), DiskOutcome> {
+    pub(super) fn skip(&self, files: Skipped) -> Result<(), DiskOutcome> {
         match self.run(&DiskWork::SkipFiles { files: files.to_vec() }) {
             DiskOutcome::FilesSkipped => Ok(()),
             other => Err(other),
@@ -146,7 +146,7 @@ impl Download {
         self.sync(progress)
     }
 
-    fn sync(&self, progress: &mut Progress) -> Result<(), DiskOutcome> {
+    pub(super) fn sync(&self, progress: &mut Progress) -> Result<(), DiskOutcome> {
         match self.run(&DiskWork::Sync) {
             DiskOutcome::Synced => {
                 progress.synced = progress.verified.clone();
@@ -189,7 +189,7 @@ fn restart(
     (download, found)
 }
 
-fn assert_finished(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], what: &str) {
+pub(super) fn assert_finished(fs: &SimFs, info: &Arc<Info>, bytes: &[u8], what: &str) {
     let whole: Vec<u8> = ["a", "d/b", "d/e/c"]
         .iter()
         .flat_map(|path| fs.read(&[&["t"][..], &path.split('/').collect::<Vec<_>>()].concat()).unwrap())

@@ -122,16 +122,18 @@ impl FileTorrent {
         }
         let part = self.part();
         gone(self.at(part, |path| self.fs.remove(path))?).map_err(self.fault_at(part))?;
-        let mut state = self.state();
-        state.files.remove().map_err(self.fault(Path::new(state::FOLDER)))?;
         for folder in folders.iter().rev() {
             // What somebody else has put there stays.
             let _ = self.fs.remove(&as_str(folder));
         }
-        Ok(())
+        // Files that come back after a crash must come back with what tells whose they are.
+        for folder in folders.iter().chain([&Vec::new()]) {
+            gone(self.fs.sync_folder(&as_str(folder))).map_err(self.fault(&folder.iter().collect::<PathBuf>()))?;
+        }
+        self.state().files.remove().map_err(self.fault(Path::new(state::FOLDER)))
     }
 
-    fn check_writable(&self) -> Result<(), StorageError> {
+    pub(super) fn check_writable(&self) -> Result<(), StorageError> {
         if self.access == Access::ReadOnly {
             return Err(StorageError::io(&self.root, io::ErrorKind::ReadOnlyFilesystem.into()));
         }
@@ -140,7 +142,7 @@ impl FileTorrent {
 }
 
 /// What was not there is gone, too.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -6,7 +6,7 @@
 use super::handles::{self, Files, Handle};
 use super::names::{self, Names};
 use super::stamps::Stamps;
-use crate::fs::{FileStamp, Fs, OpenMode};
+use crate::fs::{FileStamp, Fs, OpenMode, replace};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub(super) const LOCK: &str = "lock";
 /// What the names of state files end in.
 const RESUME: &str = "resume";
 const JOURNAL: &str = "journal";
+
+/// The same of the note that data is being moved to here.
+const MOVE: &str = "move";
 
 /// The longest state file that is read: a bitfield of 2^32 pieces and something.
 const MAX_STATE: u64 = (1 << 29) + 4096;
@@ -53,6 +56,10 @@ pub(super) struct StateFiles {
     is_named: bool,
     /// There is a journal.
     is_there: bool,
+    /// There is a note of a move to here.
+    is_noted: bool,
+    /// That move is going on.
+    is_moving: bool,
 }
 
 /// What the state files say.
@@ -102,7 +109,18 @@ pub(super) struct Known<'a> {
 
 impl StateFiles {
     pub(super) fn new(fs: Arc<dyn Fs>, hashes: &InfoHashes, pieces: u32, files: usize) -> Self {
-        Self { fs, hashes: *hashes, pieces, files, open: None, end: 0, is_named: false, is_there: false }
+        Self {
+            fs,
+            hashes: *hashes,
+            pieces,
+            files,
+            open: None,
+            end: 0,
+            is_named: false,
+            is_there: false,
+            is_noted: false,
+            is_moving: false,
+        }
     }
 
     /// The name of a file of the torrent in the folder of state files.
@@ -115,6 +133,7 @@ impl StateFiles {
         let resume = self.read(RESUME)?.and_then(|bytes| self.parse(&bytes));
         let entries = self.read(JOURNAL)?.map(|bytes| self.entries(&bytes));
         self.is_there = entries.is_some();
+        self.is_noted = self.fs.metadata(&[FOLDER, &self.name(MOVE)]).is_ok();
         if resume.is_none() && entries.is_none() {
             return Ok(None);
         }
@@ -189,6 +208,10 @@ impl StateFiles {
 
     /// Notes that a piece was written and hashed right. Does not wait for the disk.
     pub(super) fn append(&mut self, piece: PieceIndex) -> io::Result<()> {
+        if self.is_noted && !self.is_moving {
+            // The torrent has settled here, whatever became of the move.
+            self.end_move()?;
+        }
         self.append_entry(piece.0, MARK)
     }
 
@@ -265,34 +288,73 @@ impl StateFiles {
         })
     }
 
-    /// Removes the resume data and the journal.
+    /// Removes the resume data and the journal, and what an interrupted writer has left of them.
     pub(super) fn remove(&mut self) -> io::Result<()> {
         self.open = None;
         self.is_there = false;
         for kind in [RESUME, JOURNAL] {
-            match self.fs.remove(&[FOLDER, &self.name(kind)]) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            self.remove_file(kind)?;
+            self.remove_file(&beside(kind))?;
         }
+        match self.fs.sync_folder(&[FOLDER]) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a file of the torrent, if it is there.
+    fn remove_file(&self, kind: &str) -> io::Result<()> {
+        match self.fs.remove(&[FOLDER, &self.name(kind)]) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is resume data or a journal, whatever is in it.
+    pub(super) fn exists(&self) -> bool {
+        [RESUME, JOURNAL].into_iter().any(|kind| self.fs.metadata(&[FOLDER, &self.name(kind)]).is_ok())
+    }
+
+    /// What is noted of a move to here that has not ended.
+    pub(super) fn read_move(&self) -> io::Result<Option<Vec<u8>>> {
+        self.read(MOVE)
+    }
+
+    /// Notes that a move to here has begun. Durable when it returns.
+    pub(super) fn note_move(&mut self, note: &[u8]) -> io::Result<()> {
+        self.replace(MOVE, note)?;
+        (self.is_noted, self.is_moving) = (true, true);
         Ok(())
     }
 
+    /// The move has ended. Durable when it returns.
+    pub(super) fn end_move(&mut self) -> io::Result<()> {
+        self.is_moving = false;
+        self.remove_file(&beside(MOVE))?;
+        self.remove_file(MOVE)?;
+        match self.fs.sync_folder(&[FOLDER]) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => {
+                self.is_noted = false;
+                Ok(())
+            }
+        }
+    }
+
     fn replace(&mut self, kind: &str, bytes: &[u8]) -> io::Result<()> {
-        let name = self.name(kind);
-        let beside = format!("{name}.new");
-        let file = self.fs.open(&[FOLDER, &beside], OpenMode::Replace)?;
-        file.write_at(0, &mut [IoSlice::new(bytes)])?;
-        file.sync()?;
-        self.fs.rename(&[FOLDER, &beside], &[FOLDER, &name])?;
-        // The rename is durable once the folder is, and the folder once its own name is.
-        self.fs.sync_folder(&[FOLDER])?;
+        replace(self.fs.as_ref(), &[FOLDER], &self.name(kind), bytes)?;
+        // What is in the folder is durable once its own name is.
         if !self.is_named {
             self.fs.sync_folder(&[])?;
             self.is_named = true;
         }
         Ok(())
     }
+}
+
+/// What the name of a file ends in that is to take the place of another.
+fn beside(kind: &str) -> String {
+    format!("{kind}.new")
 }
 
 /// Tells resume data that a disk has changed: pieces that it names are not hashed again.

@@ -46,12 +46,24 @@ impl Fs for OsFs {
         beneath::rename(&self.root, from, to)
     }
 
+    fn link(&self, other: &dyn Fs, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let Some(other) = (other as &dyn Any).downcast_ref::<Self>() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        beneath::link(&other.root, from, &self.root, to)
+    }
+
     fn remove(&self, path: &[&str]) -> io::Result<()> {
         beneath::remove(&self.root, path)
     }
 
     fn sync_folder(&self, path: &[&str]) -> io::Result<()> {
         beneath::sync_folder(&self.root, path)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = std::fs::read_dir(&self.root)?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
     }
 
     fn lock(&self, path: &[&str]) -> io::Result<Option<Arc<dyn Any + Send + Sync>>> {

@@ -4,6 +4,7 @@ mod disk;
 
 use super::{FileStamp, Fs, FsFile, OpenMode};
 use disk::{Disk, NodeId};
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,10 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// Operations that change something are counted: making a file or folder, each write, each change of a length, each sync, rename and removal.
 ///
-/// Clones share the disk.
+/// Clones share the disk, and so do the places that [`below`](Self::below) gives out.
 #[derive(Clone, Debug, Default)]
 pub struct SimFs {
     machine: Arc<Mutex<Machine>>,
+    /// The names that lead to the folder at which all paths begin.
+    folder: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ struct Machine {
     is_down: bool,
     /// Bytes of all files that there is room for.
     capacity: Option<u64>,
+    /// A file has one name only, as on a file system without hard links.
+    is_without_links: bool,
 }
 
 /// How operations fail.
@@ -65,6 +70,31 @@ impl SimFs {
         Self::default()
     }
 
+    /// A folder of the same machine, for a store of its own. It is there, whatever happens.
+    ///
+    /// # Panics
+    /// If a file has the name.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Self {
+        let mut names = self.folder.clone();
+        let parent: Vec<&str> = self.folder.iter().map(String::as_str).collect();
+        {
+            let mut machine = self.machine();
+            let path = self.path(&[folder, "file"]);
+            if let Ok(Some(missing)) = machine.disk.missing_folder(&path) {
+                let made = machine.disk.make_folder(missing).and_then(|_| machine.disk.sync_folder(&parent));
+                assert!(made.is_ok(), "the folder {folder} cannot be made: {made:?}");
+            }
+        }
+        names.push(folder.to_owned());
+        Self { machine: Arc::clone(&self.machine), folder: names }
+    }
+
+    /// From now on a file has one name only, as on a file system without hard links, or on two disks.
+    pub fn refuse_links(&self) {
+        self.machine().is_without_links = true;
+    }
+
     /// How many operations that change something have begun.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -91,22 +121,33 @@ impl SimFs {
     pub fn crash(&self, survival: Survival) -> Self {
         let mut machine = self.machine();
         machine.is_down = true;
-        let left =
-            Machine { disk: machine.disk.after_crash(survival), capacity: machine.capacity, ..Machine::default() };
-        Self { machine: Arc::new(Mutex::new(left)) }
+        let left = Machine {
+            disk: machine.disk.after_crash(survival),
+            capacity: machine.capacity,
+            is_without_links: machine.is_without_links,
+            ..Machine::default()
+        };
+        Self { machine: Arc::new(Mutex::new(left)), folder: self.folder.clone() }
     }
 
     /// What a file holds, pending or not; `None` if there is none.
     #[must_use]
     pub fn read(&self, path: &[&str]) -> Option<Vec<u8>> {
         let machine = self.machine();
-        machine.disk.file(path).ok().and_then(|node| machine.disk.content(node).map(<[u8]>::to_vec))
+        machine.disk.file(&self.path(path)).ok().and_then(|node| machine.disk.content(node).map(<[u8]>::to_vec))
     }
 
     /// The paths of all files, with `/` between the names.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
-        self.machine().disk.files()
+        let folder: String = self.folder.iter().map(|name| format!("{name}/")).collect();
+        let files = self.machine().disk.files();
+        files.iter().filter_map(|path| path.strip_prefix(&folder)).map(str::to_owned).collect()
+    }
+
+    /// The whole path on the disk.
+    fn path<'p>(&'p self, path: &[&'p str]) -> Vec<&'p str> {
+        self.folder.iter().map(String::as_str).chain(path.iter().copied()).collect()
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -142,6 +183,7 @@ impl Machine {
 
 impl Fs for SimFs {
     fn open(&self, path: &[&str], mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let path = &self.path(path);
         let mut machine = self.machine();
         machine.check()?;
         let node = match machine.disk.file(path) {
@@ -160,6 +202,7 @@ impl Fs for SimFs {
     }
 
     fn metadata(&self, path: &[&str]) -> io::Result<FileStamp> {
+        let path = &self.path(path);
         let machine = self.machine();
         machine.check()?;
         machine.disk.stamp(machine.disk.file(path)?)
@@ -168,7 +211,7 @@ impl Fs for SimFs {
     fn make_folder(&self, path: &[&str]) -> io::Result<()> {
         let mut machine = self.machine();
         machine.check()?;
-        let inside = [path, &["file"]].concat();
+        let inside = [self.path(path), vec!["file"]].concat();
         while let Some(missing) = machine.disk.missing_folder(&inside)? {
             end(machine.begin()?, machine.disk.make_folder(missing))?;
         }
@@ -176,6 +219,7 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let (from, to) = (&self.path(from), &self.path(to));
         let mut machine = self.machine();
         machine.disk.file(from)?;
         while let Some(missing) = machine.disk.missing_folder(to)? {
@@ -184,17 +228,41 @@ impl Fs for SimFs {
         end(machine.begin()?, machine.disk.rename(from, to))
     }
 
+    fn link(&self, other: &dyn Fs, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let other = (other as &dyn Any).downcast_ref::<Self>();
+        let other = other.filter(|other| Arc::ptr_eq(&self.machine, &other.machine));
+        let other = other.ok_or(io::ErrorKind::CrossesDevices)?;
+        let (from, to) = (&other.path(from), &self.path(to));
+        let mut machine = self.machine();
+        machine.check()?;
+        if machine.is_without_links {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        while let Some(missing) = machine.disk.missing_folder(to)? {
+            end(machine.begin()?, machine.disk.make_folder(missing))?;
+        }
+        end(machine.begin()?, machine.disk.link(from, to))
+    }
+
     fn remove(&self, path: &[&str]) -> io::Result<()> {
+        let path = &self.path(path);
         let mut machine = self.machine();
         end(machine.begin()?, machine.disk.remove(path))
     }
 
     fn sync_folder(&self, path: &[&str]) -> io::Result<()> {
+        let path = &self.path(path);
         let mut machine = self.machine();
         if machine.begin()? {
             return Err(down());
         }
         machine.disk.sync_folder(path)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let machine = self.machine();
+        machine.check()?;
+        machine.disk.list(&self.path(&[]))
     }
 
     fn free_space(&self) -> io::Result<u64> {

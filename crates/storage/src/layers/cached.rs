@@ -2,7 +2,9 @@
 
 use super::check_read;
 use crate::error::StorageError;
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage};
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,10 @@ impl<S: Storage> Storage for CachedStorage<S> {
             cache: Arc::clone(&self.cache),
             committed: Mutex::new(Bitfield::new(info.geometry().piece_count())),
         }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 
@@ -149,6 +155,10 @@ impl TorrentStorage for Cached {
         self.forget_all();
         *self.committed() = Bitfield::new(self.geometry.piece_count());
         self.inner.delete()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -1,6 +1,7 @@
 //! Lets a store fail.
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage};
 use std::fmt;
 use std::io::IoSlice;
@@ -68,6 +69,10 @@ impl<S: Storage> Storage for FaultyStorage<S> {
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError> {
         ask(&self.judge, Operation::Open)?;
         Ok(Arc::new(Faulty { inner: self.inner.open(info)?, judge: Arc::clone(&self.judge) }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 

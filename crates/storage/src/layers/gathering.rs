@@ -2,7 +2,9 @@
 
 use super::check_read;
 use crate::error::{StorageError, StorageErrorKind};
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage, check_write};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,10 @@ impl<S: Storage> Storage for GatheringStorage<S> {
         let committed = Bitfield::new(geometry.piece_count());
         let waiting = Mutex::new(Waiting { pieces: BTreeMap::new(), bytes: 0, committed });
         Ok(Arc::new(Gathering { inner: self.inner.open(info)?, geometry, limit: self.limit, waiting }))
+    }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
     }
 }
 
@@ -127,6 +133,10 @@ impl TorrentStorage for Gathering {
         let committed = Bitfield::new(self.geometry.piece_count());
         *self.waiting() = Waiting { pieces: BTreeMap::new(), bytes: 0, committed };
         self.inner.delete()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -1,7 +1,9 @@
 //! Measures how long a store takes.
 
 use crate::error::StorageError;
+use crate::folder::StorageFolder;
 use crate::store::{Recovered, Storage, TorrentStorage};
+use std::any::Any;
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,6 +108,10 @@ impl<S: Storage> Storage for TimedStorage<S> {
     fn open(&self, info: &Arc<Info>) -> Result<Arc<dyn TorrentStorage>, StorageError> {
         Ok(Arc::new(Timed { inner: self.inner.open(info)?, meter: Arc::clone(&self.meter) }))
     }
+
+    fn folder(&self) -> Option<StorageFolder> {
+        self.inner.folder()
+    }
 }
 
 struct Timed {
@@ -146,6 +152,10 @@ impl TorrentStorage for Timed {
 
     fn delete(&self) -> Result<(), StorageError> {
         self.time(OperationKind::Delete, 0, |inner| inner.delete())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     fn skip_files(&self, files: &[u32]) -> Result<(), StorageError> {

@@ -1,6 +1,6 @@
 //! Peers that lie or fall silent, and disks that fail.
 
-use crate::rig::{Rig, make};
+use crate::rig::{Made, Rig, make};
 use bytes::BytesMut;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -259,4 +259,46 @@ fn a_recheck_at_any_moment_of_a_download_loses_nothing() {
         assert!(again <= 1 << 20, "round {round}: {again} bytes more, {before} pieces were verified");
         assert_eq!(rig.stats(leech).failed_pieces, 0, "round {round}");
     }
+}
+
+#[test]
+fn a_torrent_rests_at_any_moment_of_a_download_and_goes_on_with_what_the_store_holds() {
+    let made = make(2 << 20, 32_768);
+    for round in 0..60 {
+        let mut rig = Rig::new(73);
+        let seed = rig.seed(&made, config());
+        rig.nodes[seed].uplink = Some(3_000_000);
+        let mut small = config();
+        small.memory_budget = 150_000;
+        let leech = rig.leech(&made, small);
+        rig.nodes[leech].disk_time = Duration::from_millis(round % 7 * 5);
+        rig.introduce(leech, &[seed]);
+        // Memory that was not let go would be missing when it has rested often.
+        let rests = if round % 10 == 9 { 12 } else { 1 };
+        for _ in 0..rests {
+            assert!(!rig.run(Duration::from_millis(30 + round * 13), |_| false));
+            rest(&mut rig, seed, leech, &made);
+        }
+        assert!(rig.run(LONG, |rig| rig.stats(leech).is_seed()), "round {round}: {:?}", rig.stats(leech));
+        assert!(rig.nodes[leech].store.as_ref().unwrap().holds(&made.bytes), "round {round}");
+        let again = rig.stats(leech).downloaded.saturating_sub(2 << 20);
+        assert!(again <= rests << 20, "round {round}: {again} bytes more");
+    }
+}
+
+fn rest(rig: &mut Rig, seed: usize, leech: usize, made: &Made) {
+    rig.with(leech, |session, torrent, now| session.suspend(now, torrent));
+    let before = rig.stats(leech);
+    assert_eq!((before.state, before.peers), (TorrentState::Suspended, 0));
+    // Whoever knows of it tries in vain, and nothing happens to the store once the jobs have ended.
+    rig.introduce(seed, &[leech]);
+    assert!(!rig.run(Duration::from_secs(1), |_| false));
+    let held = rig.nodes[leech].store.as_ref().unwrap().committed.clone();
+    assert!(!rig.run(Duration::from_secs(60), |_| false));
+    assert_eq!(rig.nodes[leech].store.as_ref().unwrap().committed, held);
+    assert_eq!((rig.stats(leech).peers, rig.stats(leech).downloaded), (0, before.downloaded));
+    let mut content = Content::new(Arc::clone(&made.info));
+    content.verified = held.iter().copied().collect();
+    rig.with(leech, |session, torrent, now| session.resume(now, torrent, Some(content)));
+    assert_eq!(rig.stats(leech).verified as usize, held.len());
 }

@@ -122,7 +122,7 @@ async fn a_kill_at_any_moment_loses_no_verified_piece() {
         within(torrent.completed()).await.unwrap();
         if skipped.is_some() {
             assert!(!to.path().join("content").join(small).exists(), "a file that is not wanted is not made");
-            torrent.set_file_priorities(FilePriorities::default());
+            torrent.set_file_priorities(FilePriorities::default()).await.unwrap();
             within(torrent.completed()).await.unwrap();
         }
         let geometry = metainfo.info().geometry();

@@ -7,8 +7,10 @@ mod gate;
 #[cfg(feature = "https")]
 mod https;
 mod kill;
+mod lists;
 #[cfg(feature = "object-store")]
 mod objects;
+mod places;
 
 use gate::{Gate, Gated};
 use std::net::SocketAddr;

@@ -13,20 +13,45 @@ use std::path::Path;
 /// Opens the regular file at `path` below `root`.
 pub(crate) fn open(root: &Path, path: &[&str], mode: OpenMode) -> io::Result<File> {
     if mode != OpenMode::Read {
-        std::fs::create_dir_all(root)?;
+        make_root(root)?;
     }
     system::open(root, path, mode)
 }
 
 /// Makes a folder and those on the way to it.
 pub(super) fn make_folder(root: &Path, path: &[&str]) -> io::Result<()> {
-    std::fs::create_dir_all(root)?;
+    make_root(root)?;
     system::make_folder(root, path)
+}
+
+/// Makes the folder that all paths begin at, if it is not there, and its name durable: who syncs what is in it goes no further up.
+fn make_root(root: &Path) -> io::Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let missing = root.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let missing: Vec<&Path> = missing.collect();
+    std::fs::create_dir_all(root)?;
+    for folder in missing {
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match system::sync_folder(parent, &[]) {
+            // Who may make a folder may not be allowed to look at what holds it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Gives a file another name, and makes the folders on the way to it.
 pub(super) fn rename(root: &Path, from: &[&str], to: &[&str]) -> io::Result<()> {
     system::rename(root, from, to)
+}
+
+/// Gives a file below one folder a second name below another, and makes the folders on the way to it.
+pub(super) fn link(old_root: &Path, from: &[&str], root: &Path, to: &[&str]) -> io::Result<()> {
+    make_root(root)?;
+    system::link(old_root, from, root, to)
 }
 
 /// Removes a file or an empty folder.
@@ -91,6 +116,12 @@ mod kernel {
         let (old, old_name) = parent(root, from, false)?;
         let (new, new_name) = parent(root, to, true)?;
         fs::renameat(&old, old_name, &new, new_name).map_err(refused)
+    }
+
+    pub(super) fn link(old_root: &Path, from: &[&str], root: &Path, to: &[&str]) -> io::Result<()> {
+        let (old, old_name) = parent(old_root, from, false)?;
+        let (new, new_name) = parent(root, to, true)?;
+        fs::linkat(&old, old_name, &new, new_name, AtFlags::empty()).map_err(refused)
     }
 
     pub(super) fn remove(root: &Path, path: &[&str]) -> io::Result<()> {
@@ -192,6 +223,10 @@ mod portable {
 
     pub(super) fn rename(root: &Path, from: &[&str], to: &[&str]) -> io::Result<()> {
         std::fs::rename(walk(root, from, false)?, walk(root, to, true)?)
+    }
+
+    pub(super) fn link(old_root: &Path, from: &[&str], root: &Path, to: &[&str]) -> io::Result<()> {
+        std::fs::hard_link(walk(old_root, from, false)?, walk(root, to, true)?)
     }
 
     pub(super) fn remove(root: &Path, path: &[&str]) -> io::Result<()> {
@@ -313,5 +348,33 @@ mod tests {
             assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
         }
         assert!(free_space(Path::new("/nowhere/at/all")).unwrap() > 0);
+    }
+
+    #[test]
+    fn one_file_has_a_name_below_two_folders_and_takes_nobodys_place() {
+        type Link = fn(&Path, &[&str], &Path, &[&str]) -> io::Result<()>;
+        for link in [kernel::link, portable::link] as [Link; 2] {
+            let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            std::fs::write(one.path().join("old"), b"1").unwrap();
+            std::os::unix::fs::symlink(one.path(), two.path().join("dir")).unwrap();
+            assert!(link(one.path(), &["old"], two.path(), &["dir", "new"]).is_err());
+            assert!(!one.path().join("new").exists());
+            link(one.path(), &["old"], two.path(), &["a", "b"]).unwrap();
+            let again = link(one.path(), &["old"], two.path(), &["a", "b"]);
+            assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            std::fs::remove_file(one.path().join("old")).unwrap();
+            assert_eq!(std::fs::read(two.path().join("a/b")).unwrap(), b"1");
+        }
+    }
+
+    #[test]
+    fn the_folder_itself_is_made_with_those_on_the_way_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b/c");
+        open(&deep, &["file"], OpenMode::Write).unwrap();
+        make_root(&deep).unwrap();
+        assert!(deep.join("file").is_file());
+        std::fs::write(root.path().join("file"), b"1").unwrap();
+        assert!(make_root(&root.path().join("file")).is_err() && make_root(&root.path().join("file/x")).is_err());
     }
 }

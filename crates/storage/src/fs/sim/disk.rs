@@ -108,6 +108,11 @@ impl Disk {
         found
     }
 
+    /// The names in a folder.
+    pub(super) fn list(&self, path: &[&str]) -> io::Result<Vec<String>> {
+        Ok(self.folder(self.walk(path)?)?.live.keys().cloned().collect())
+    }
+
     /// The first folder on the way to a path that is not there.
     pub(super) fn missing_folder<'p>(&self, path: &'p [&'p str]) -> io::Result<Option<&'p [&'p str]>> {
         for length in 1..path.len() {
@@ -162,6 +167,16 @@ impl Disk {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         self.name(vec![(old, old_name, None), (new, new_name, Some(node))]);
+        Ok(())
+    }
+
+    pub(super) fn link(&mut self, from: &[&str], to: &[&str]) -> io::Result<()> {
+        let node = self.file(from)?;
+        let (folder, name) = self.parent(to)?;
+        if self.walk(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.name(vec![(folder, name, Some(node))]);
         Ok(())
     }
 
