@@ -353,12 +353,21 @@ fn what_one_program_tells_the_dht_another_finds() {
 #[test]
 fn two_processes_that_pay_each_other_are_killed_and_their_balances_add_up() {
     // With few ticks it is over before the last kill.
-    for ticks in [6000, 60] {
+    for (ticks, kills) in [(6000, 3), (60, 0)] {
         let output = run("channel_demo", &["--ticks", &ticks.to_string(), "--kills", "6", "--json"]);
         assert_eq!(code(&output), Some(0), "{}", error(&output));
         let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&line["claimed"], &line["adds_up"]), (&ticks.into(), &true.into()));
+        let side = |paid: i64, earned: i64| serde_json::json!({ "paid": paid, "balance": 1_000_000 - paid + earned });
+        assert_eq!((&line["alice"], &line["bob"]), (&side(ticks, 3 * ticks), &side(3 * ticks, ticks)));
+        assert_eq!((&line["adds_up"], line["kills"].as_u64() >= Some(kills)), (&true.into(), true), "{line}");
     }
+}
+
+#[test]
+fn a_demonstration_that_takes_too_long_ends_and_says_so() {
+    let output = run("channel_demo", &["--ticks", "100000000", "--limit", "1"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(error(&output).contains("not done after 1 seconds (--limit)"), "{}", error(&output));
 }
 
 #[test]
