@@ -1,46 +1,60 @@
-//! Two processes pay each other over a loopback socket: 100,000 ticks, each of them worth one unit, while both are killed and started again.
+//! Two processes pay each other over a loopback socket: 100,000 ticks each way, while both are killed and started again.
 //!
-//! This process runs the ledger. It starts a payee and a payer, each with a key and a log of its own, kills first the one and then the other on
-//! their way, and starts them again from their logs. In the end both sign a total, the channel closes at once, and the balances have to add up.
+//! This process runs the ledger. It starts the other two, each with a key of its own and with the logs of a payer and of a payee, kills first the
+//! one and then the other on their way, and starts them again from their logs. There is a channel each way. In the end both sign a total for
+//! each, the channels close at once, and the balances have to add up.
 
 mod ledger;
+mod link;
+mod machine;
 mod payee;
 mod payer;
 mod side;
+mod story;
 
 use ledger::Served;
-use serde_json::{Value, json};
-use std::cell::Cell;
+use serde_json::Value;
+use side::{Name, Orders};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+use story::{Story, Told};
 use unchoke_core::Seed;
-use unchoke_examples::{Failure, Percent, address, positive, run, say, unexpected};
-use unchoke_token::Signer as _;
+use unchoke_examples::{Failure, address, positive, run, unexpected};
+use unchoke_token::{Address, Signer as _};
 
-const USAGE: &str = "channel_demo [--ticks N] [--kills N] [--json]";
-/// What each account begins with.
-const BALANCE: u64 = 1_000_000;
-/// The longest time for the whole of it.
-const LIMIT: Duration = Duration::from_secs(300);
+const USAGE: &str = "channel_demo [--ticks N] [--kills N] [--limit SECONDS] [--json]
+  --ticks N          what each of the two pays the other, one unit the one, three units the other (100000)
+  --kills N          how often one of them is killed, in turns (2)
+  --limit SECONDS    after which it is given up (300)
+  --json             one line of JSON in the end";
+
+/// What is to be done.
+struct Plan {
+    ticks: u64,
+    kills: u64,
+    limit: Duration,
+    is_json: bool,
+}
 
 /// What the program was asked for.
 enum Task {
-    Demo { ticks: u64, kills: u64, json: bool },
-    Payee { ledger: SocketAddr, folder: PathBuf, ticks: u64 },
-    Payer { ledger: SocketAddr, folder: PathBuf, ticks: u64 },
+    Demo(Plan),
+    Side { name: Name, ledger: SocketAddr, folder: PathBuf, other: Address, ticks: u64 },
 }
 
 /// An option with a value.
 enum Place {
     Ticks,
     Kills,
-    Role,
+    Limit,
+    Side,
     Ledger,
     Folder,
+    Other,
 }
 
 fn main() -> ExitCode {
@@ -48,46 +62,58 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<Task, Failure> {
-    let (mut ticks, mut kills, mut json) = (100_000, 2, false);
-    let (mut role, mut ledger, mut folder) = (None, None, None);
+    let mut plan = Plan { ticks: 100_000, kills: 2, limit: Duration::from_secs(300), is_json: false };
+    let (mut side, mut ledger, mut folder, mut other) = (None, None, None, None);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| Failure::usage(&error))? {
         let place = match argument {
             lexopt::Arg::Long("json") => {
-                json = true;
+                plan.is_json = true;
                 continue;
             }
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Err(Failure::Help),
             lexopt::Arg::Long("ticks") => Place::Ticks,
             lexopt::Arg::Long("kills") => Place::Kills,
+            lexopt::Arg::Long("limit") => Place::Limit,
             // How this program calls itself.
-            lexopt::Arg::Long("role") => Place::Role,
+            lexopt::Arg::Long("side") => Place::Side,
             lexopt::Arg::Long("ledger") => Place::Ledger,
             lexopt::Arg::Long("folder") => Place::Folder,
+            lexopt::Arg::Long("other") => Place::Other,
             other => return Err(unexpected(other)),
         };
         let value = parser.value().map_err(|error| Failure::usage(&error))?;
         match place {
-            Place::Ticks => ticks = positive(&value)?,
-            Place::Kills => kills = positive(&value)?,
-            Place::Role => role = Some(value),
+            // All of it has to be within what a ledger can count.
+            Place::Ticks => plan.ticks = Some(positive(&value)?).filter(|it| *it <= MAX_TICKS).ok_or_else(too_many)?,
+            Place::Kills => plan.kills = positive(&value)?,
+            Place::Limit => plan.limit = Duration::from_secs(positive(&value)?),
+            Place::Side => side = Some(value),
             Place::Ledger => ledger = Some(address(&value)?),
             Place::Folder => folder = Some(PathBuf::from(value)),
+            Place::Other => other = Some(unchoke_examples::text(value)?),
         }
     }
-    match (role.as_deref().and_then(std::ffi::OsStr::to_str), ledger, folder) {
-        (None, None, None) => Ok(Task::Demo { ticks, kills, json }),
-        (Some("payee"), Some(ledger), Some(folder)) => Ok(Task::Payee { ledger, folder, ticks }),
-        (Some("payer"), Some(ledger), Some(folder)) => Ok(Task::Payer { ledger, folder, ticks }),
-        _ => Err(Failure::Usage("a role needs a ledger and a folder".into())),
+    let other = other.map(|it| it.parse::<Address>()).transpose().map_err(|error| Failure::usage(&error))?;
+    let Some(side) = side else { return Ok(Task::Demo(plan)) };
+    let name = Name::ALL.into_iter().find(|name| side == name.as_str());
+    match (name, ledger, folder, other) {
+        (Some(name), Some(ledger), Some(folder), Some(other)) => {
+            Ok(Task::Side { name, ledger, folder, other, ticks: plan.ticks })
+        }
+        _ => Err(Failure::Usage("a side needs a ledger, a folder and the other one".into())),
     }
+}
+
+fn too_many() -> Failure {
+    Failure::Usage(format!("no more than {MAX_TICKS} ticks"))
 }
 
 fn start(task: Task) -> Result<(), Failure> {
     match task {
-        Task::Demo { ticks, kills, json } => demo(ticks, kills, json),
-        Task::Payee { ledger, folder, ticks } => payee::run(ledger, &folder, ticks),
-        Task::Payer { ledger, folder, ticks } => payer::run(ledger, &folder, ticks),
+        Task::Demo(plan) => demo(&plan),
+        Task::Side { name, ledger, folder, other, ticks } => {
+            side::run(&Orders { name, ledger, folder: &folder, other, ticks })
+        }
     }
 }
 
@@ -97,10 +123,10 @@ struct Process {
 }
 
 impl Process {
-    fn start(name: &'static str, arguments: &[String], lines: Sender<(&'static str, Value)>) -> Result<Self, Failure> {
+    fn start(name: Name, arguments: &[String], lines: Sender<Told>) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::failed(&error))?;
         let mut command = Command::new(program);
-        command.args(["--role", name]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(["--side", name.as_str()]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| Failure::failed(&error))?;
         let output = child.stdout.take();
         std::thread::spawn(move || {
@@ -129,155 +155,57 @@ impl Drop for Process {
     }
 }
 
-fn demo(ticks: u64, kills: u64, is_json: bool) -> Result<(), Failure> {
+fn demo(plan: &Plan) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::failed(&error))?;
-    let [payer_seed, payee_seed, operator] = [(); 3].map(|()| Seed::new(rand::random()));
-    let folders = [folder.path().join("payer"), folder.path().join("payee")];
-    for (folder, seed) in folders.iter().zip([&payer_seed, &payee_seed]) {
-        side::write_key(folder, seed)?;
+    let folders = Name::ALL.map(|name| folder.path().join(name.as_str()));
+    for folder in &folders {
+        machine::write_key(folder, &Seed::new(rand::random()))?;
     }
-    let addresses = folders.clone().map(|folder| side::signer(&folder).map(|it| it.address()));
-    let [payer_address, payee_address] = addresses;
-    let (payer_address, payee_address) = (payer_address?, payee_address?);
-    let served = Served::start(&operator, &[payer_address, payee_address], BALANCE.max(ticks.saturating_mul(2)))?;
-    let before = [served.balance(&payer_address), served.balance(&payee_address)];
+    let [alice, bob] = folders.clone().map(|folder| machine::signer(&folder).map(|it| it.address()));
+    let addresses = [alice?, bob?];
+    let balance = BALANCE.max(plan.ticks.saturating_mul(4));
+    let served = Served::start(&Seed::new(rand::random()), &addresses, balance)?;
+    let before = addresses.map(|it| served.balance(&it));
     let (sender, lines) = channel();
-    let arguments = |folder: &Path| {
-        let folder = folder.display().to_string();
-        let words = ["--ledger", &served.address().to_string(), "--folder", &folder, "--ticks", &ticks.to_string()];
-        words.map(str::to_owned).to_vec()
+    let start = |name: Name| {
+        let [own, other] = [name, name.other()].map(Name::place);
+        let (ledger, ticks, folder) = (served.address(), plan.ticks, folders[own].display());
+        let arguments = [
+            ("--ledger", ledger.to_string()),
+            ("--ticks", ticks.to_string()),
+            ("--folder", folder.to_string()),
+            ("--other", addresses[other].to_string()),
+        ];
+        let arguments: Vec<_> = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        Process::start(name, &arguments, sender.clone())
     };
-    let payee_arguments = arguments(&folders[1]);
-    let payer_arguments = arguments(&folders[0]);
-    let begun = Instant::now();
-    let mut processes = [
-        Process::start("payer", &payer_arguments, sender.clone())?,
-        Process::start("payee", &payee_arguments, sender.clone())?,
-    ];
-    let story = Story { ticks, begun, is_json, claims: Cell::default() };
-    let mut killed = 0;
-    for kill in 1..=kills {
+    let mut story = Story::new(plan.ticks, plan.limit, plan.is_json);
+    let mut processes = [start(Name::Alice)?, start(Name::Bob)?];
+    for kill in 1..=plan.kills {
         // Somewhere in its part of the way, and at some moment after that.
-        let part = ticks / kills.saturating_add(1);
+        let part = story.all() / plan.kills.saturating_add(1);
         let place = part.saturating_mul(kill).saturating_sub(rand::random_range(0..=part / 2));
         if !story.wait(&lines, place)? {
             story.note("all is paid, and no more are killed")?;
             break;
         }
         std::thread::sleep(Duration::from_micros(rand::random_range(0..5000)));
-        let [payer, payee] = &mut processes;
-        let (victim, name, arguments) =
-            if kill % 2 == 1 { (payee, "payee", &payee_arguments) } else { (payer, "payer", &payer_arguments) };
+        let name = if kill % 2 == 1 { Name::Alice } else { Name::Bob };
+        let victim = &mut processes[name.place()];
         victim.kill();
-        *victim = Process::start(name, arguments, sender.clone())?;
-        killed = kill;
-        if kills < 10 {
-            story.note(format_args!("killed the {name} and started it again"))?;
+        *victim = start(name)?;
+        story.handle_kill();
+        if plan.kills < 10 {
+            story.note(format_args!("killed {} and started it again", name.as_str()))?;
         }
     }
-    drop(sender);
-    let claimed = story.settled(&lines)?;
-    let took = begun.elapsed();
+    let paid = story.settled(&lines)?;
     drop(processes);
-    let after = [served.balance(&payer_address), served.balance(&payee_address)];
-    story.finish(before, after, claimed, took, killed)
+    let after = addresses.map(|it| served.balance(&it));
+    story.finish(before, after, paid)
 }
 
-/// What is told of the run.
-struct Story {
-    ticks: u64,
-    begun: Instant,
-    is_json: bool,
-    /// What the payer and the payee say was claimed, once the channel is over.
-    claims: Cell<[Option<u64>; 2]>,
-}
-
-impl Story {
-    /// Until the payee has so many ticks. With few it may be over before: then the answer is no.
-    fn wait(&self, lines: &Receiver<(&'static str, Value)>, ticks: u64) -> Result<bool, Failure> {
-        let mut percent = Percent::named("paid");
-        loop {
-            let (name, line) = self.next(lines)?;
-            if let Some(paid) = line["paid"].as_u64().filter(|_| name == "payee") {
-                percent.show(paid, self.ticks);
-                if paid >= ticks {
-                    return Ok(true);
-                }
-            }
-            if self.claims.get().iter().any(Option::is_some) {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Until both say that the channel is over. Tells what was claimed.
-    fn settled(&self, lines: &Receiver<(&'static str, Value)>) -> Result<u64, Failure> {
-        let mut percent = Percent::named("paid");
-        loop {
-            if let [Some(of_payer), Some(of_payee)] = self.claims.get() {
-                return if of_payer == of_payee {
-                    Ok(of_payee)
-                } else {
-                    Err(Failure::Failed(format!("the payer says {of_payer} were claimed, the payee {of_payee}")))
-                };
-            }
-            let (name, line) = self.next(lines)?;
-            if let Some(paid) = line["paid"].as_u64().filter(|_| name == "payee") {
-                percent.show(paid, self.ticks);
-            }
-        }
-    }
-
-    fn next(&self, lines: &Receiver<(&'static str, Value)>) -> Result<(&'static str, Value), Failure> {
-        let left = LIMIT.saturating_sub(self.begun.elapsed());
-        let line = lines.recv_timeout(left).map_err(|_| Failure::Failed("it takes too long".into()))?;
-        if let Some(claimed) = line.1["settled"].as_u64() {
-            let [of_payer, of_payee] = self.claims.get();
-            let is_payee = line.0 == "payee";
-            self.claims.set(if is_payee { [of_payer, Some(claimed)] } else { [Some(claimed), of_payee] });
-        }
-        match line.1["error"].as_str() {
-            Some(error) => Err(Failure::Failed(format!("{}: {error}", line.0))),
-            None => Ok(line),
-        }
-    }
-
-    fn note(&self, what: impl std::fmt::Display) -> Result<(), Failure> {
-        if self.is_json {
-            return Ok(());
-        }
-        say(format_args!("{:6.2} s  {what}", self.begun.elapsed().as_secs_f64()))
-    }
-
-    fn finish(
-        &self,
-        before: [u64; 2],
-        after: [u64; 2],
-        claimed: u64,
-        took: Duration,
-        killed: u64,
-    ) -> Result<(), Failure> {
-        let (spent, earned) = (before[0].saturating_sub(after[0]), after[1].saturating_sub(before[1]));
-        let adds_up = spent == earned && earned == claimed && claimed >= self.ticks;
-        let seconds = took.as_secs_f64();
-        if self.is_json {
-            let line = json!({
-                "ticks": self.ticks, "kills": killed, "claimed": claimed, "payer": after[0], "payee": after[1], "seconds": seconds, "adds_up": adds_up,
-            });
-            say(line)?;
-        } else {
-            say(format_args!("{seconds:6.2} s  closed: {claimed} units for {} ticks", self.ticks))?;
-            say(format_args!("          payer {} -> {}, payee {} -> {}", before[0], after[0], before[1], after[1]))?;
-        }
-        if adds_up { Ok(()) } else { Err(Failure::Failed("the balances do not add up".into())) }
-    }
-}
-
-/// Says what went wrong, too.
-fn reported(result: Result<(), Failure>) -> Result<(), Failure> {
-    if let Err(failure) = &result {
-        // If nobody listens, there is the exit code.
-        let _ = say(json!({ "error": failure.to_string() }));
-    }
-    result
-}
+/// What each account begins with, at least.
+const BALANCE: u64 = 1_000_000;
+/// Ticks for which there are coins.
+const MAX_TICKS: u64 = 1 << 58;

@@ -7,6 +7,7 @@ mod failure;
 mod key_file;
 mod output;
 mod percent;
+mod private_file;
 #[cfg(feature = "client")]
 mod progress;
 #[cfg(feature = "client")]
@@ -22,6 +23,7 @@ pub use failure::Failure;
 pub use key_file::{secret, secret_or_new};
 pub use output::{run, say, tell};
 pub use percent::Percent;
+pub use private_file::{beside, write_private};
 #[cfg(feature = "client")]
 pub use progress::Progress;
 #[cfg(feature = "client")]

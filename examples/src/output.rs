@@ -29,10 +29,11 @@ pub fn run(usage: &str, result: Result<(), Failure>) -> ExitCode {
         other => other,
     };
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    tell(format_args!("error: {failure}"));
     if matches!(failure, Failure::Usage(_)) {
-        tell(format_args!("usage: {usage}"));
+        let program = usage.split_whitespace().next().unwrap_or_default();
+        tell(format_args!("error: {failure} (try {program} --help)"));
         return ExitCode::from(2);
     }
+    tell(format_args!("error: {failure}"));
     ExitCode::FAILURE
 }

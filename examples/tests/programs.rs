@@ -143,6 +143,7 @@ fn bad_arguments_and_input_end_with_2() {
     ] {
         assert_eq!(code(&output), Some(2), "{output:?}");
         assert!(error(&output).contains(reason), "{output:?}");
+        assert!(error(&output).ends_with(" --help)\n"), "{output:?}");
         assert!(output.stdout.is_empty());
     }
     assert!(!output.exists());
@@ -353,12 +354,21 @@ fn what_one_program_tells_the_dht_another_finds() {
 #[test]
 fn two_processes_that_pay_each_other_are_killed_and_their_balances_add_up() {
     // With few ticks it is over before the last kill.
-    for ticks in [6000, 60] {
+    for (ticks, kills) in [(6000, 3), (60, 0)] {
         let output = run("channel_demo", &["--ticks", &ticks.to_string(), "--kills", "6", "--json"]);
         assert_eq!(code(&output), Some(0), "{}", error(&output));
         let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&line["claimed"], &line["adds_up"]), (&ticks.into(), &true.into()));
+        let side = |paid: i64, earned: i64| serde_json::json!({ "paid": paid, "balance": 1_000_000 - paid + earned });
+        assert_eq!((&line["alice"], &line["bob"]), (&side(ticks, 3 * ticks), &side(3 * ticks, ticks)));
+        assert_eq!((&line["adds_up"], line["kills"].as_u64() >= Some(kills)), (&true.into(), true), "{line}");
     }
+}
+
+#[test]
+fn a_demonstration_that_takes_too_long_ends_and_says_so() {
+    let output = run("channel_demo", &["--ticks", "100000000", "--limit", "1"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(error(&output).contains("not done after 1 seconds (--limit)"), "{}", error(&output));
 }
 
 #[test]
@@ -389,6 +399,124 @@ fn a_wallet_keeps_its_password_and_its_ledger_from_one_call_to_the_next() {
     assert!(error(&refused).contains("Cannot transfer TRX to yourself."), "{}", error(&refused));
     assert_eq!(json(&call("password", &["balance"]))["balance"]["1000001"], "5.0");
     assert_eq!(json(&call("password", &["history"]))["changes"]["1000001"], "+5.0");
+}
+
+/// A folder with a ledger, and wallets whose password is `secret`.
+struct Purses(tempfile::TempDir);
+
+impl Purses {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("password"), "secret\n").unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, ledger: &str, wallet: &str, words: &[&str]) -> Command {
+        let mut command = program("wallet");
+        for (option, name) in [("--ledger", ledger), ("--wallet", wallet), ("--password-file", "password")] {
+            command.arg(option).arg(self.path(name));
+        }
+        command.arg("--json").args(words);
+        command
+    }
+
+    fn call(&self, wallet: &str, words: &[&str]) -> Output {
+        self.command("ledger", wallet, words).output().unwrap()
+    }
+
+    /// What it says when it is done.
+    fn say(&self, wallet: &str, words: &[&str]) -> serde_json::Value {
+        let output = self.call(wallet, words);
+        assert_eq!(code(&output), Some(0), "{words:?}: {}", error(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_wallet_takes_no_name_that_belongs_to_another_ledger_or_wallet() {
+    let purses = Purses::new();
+    for (ledger, wallet) in
+        [("q.operator", "w"), ("q", "q.Operator"), ("q", "w.vouchers"), ("w.vouchers", "q"), ("q.new", "w"), ("q", "q")]
+    {
+        let output = purses.command(ledger, wallet, &["create"]).output().unwrap();
+        assert_eq!((code(&output), error(&output).lines().count()), (Some(2), 1), "{ledger} {wallet}: {output:?}");
+    }
+    assert_eq!(fs::read_dir(purses.0.path()).unwrap().count(), 1, "the password alone");
+    // These differ in their endings, and nothing of the one is taken for what belongs to the other.
+    for (ledger, wallet) in [("x.a", "w.a"), ("x.b", "w.b")] {
+        let output = purses.command(ledger, wallet, &["create"]).output().unwrap();
+        assert_eq!(code(&output), Some(0), "{}", error(&output));
+        let key = purses.path(&format!("{ledger}.operator"));
+        assert_eq!(fs::read(key).unwrap().len(), 32);
+    }
+    let [one, other] = ["x.a.operator", "x.b.operator"].map(|name| fs::read(purses.path(name)).unwrap());
+    assert_ne!(one, other);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn words_that_could_not_be_shown_cost_no_coins() {
+    let purses = Purses::new();
+    let mut create = purses.command("ledger", "wallet", &["create"]);
+    let output = create.stdout(File::create("/dev/full").unwrap()).output().unwrap();
+    assert_eq!(code(&output), Some(1), "{}", error(&output));
+    assert!(!purses.path("ledger").exists() && !purses.path("wallet").exists());
+    // And if the ledger cannot come to its place after that, the wallet can begin it later.
+    purses.say("wallet", &["create"]);
+    fs::remove_file(purses.path("ledger")).unwrap();
+    assert!(error(&purses.call("wallet", &["balance"])).contains("wallet begin"));
+    assert_eq!(purses.say("wallet", &["begin"])["new_ledger"], true);
+    assert_eq!(purses.say("wallet", &["balance"])["balance"]["_"], "1000000.000000");
+    assert_eq!(code(&purses.call("wallet", &["begin"])), Some(2));
+}
+
+#[test]
+fn a_wallet_pays_on_top_of_what_the_same_words_have_paid_elsewhere_or_not_at_all() {
+    let purses = Purses::new();
+    let words = purses.say("alice", &["create"])["words"].as_str().unwrap().to_owned();
+    let bob = purses.say("bob", &["create"])["address"].as_str().unwrap().to_owned();
+    let opened = purses.say("alice", &["open", &bob, "100"]);
+    let channel = opened["channel"].as_str().unwrap();
+    assert_eq!(purses.say("alice", &["pay", channel, "3"])["paid"], "3.000000");
+    let import: Vec<&str> = std::iter::once("import").chain(words.split(' ')).collect();
+    purses.say("copy", &import);
+    let refused = purses.call("copy", &["pay", channel, "1"]);
+    assert_eq!((code(&refused), refused.stdout.len()), (Some(1), 0));
+    assert!(error(&refused).contains("--paid"), "{}", error(&refused));
+    let paid = purses.say("copy", &["pay", channel, "1", "--paid", "3"]);
+    assert_eq!(paid["paid"], "4.000000");
+    purses.say("bob", &["claim", channel, paid["voucher"].as_str().unwrap()]);
+    // The ledger has seen what the first wallet file does not know of.
+    let refused = purses.call("alice", &["pay", channel, "0.5"]);
+    assert_eq!(code(&refused), Some(1));
+    assert!(error(&refused).contains("4.000000 were claimed"), "{}", error(&refused));
+    let paid = purses.say("alice", &["pay", channel, "0.5", "--paid", "4"]);
+    assert_eq!(paid["paid"], "4.500000");
+    purses.say("bob", &["claim", channel, paid["voucher"].as_str().unwrap()]);
+    let balance = purses.say("bob", &["balance"]);
+    assert_eq!(balance["balance"]["_"], "4.500000");
+    // What is known goes on by itself.
+    assert_eq!(purses.say("alice", &["pay", channel, "0.5"])["paid"], "5.000000");
+}
+
+#[test]
+fn a_wallet_waits_for_another_program_and_says_so_if_it_waits_in_vain() {
+    let purses = Purses::new();
+    purses.say("wallet", &["create"]);
+    let held = unchoke_token::ledger::RedbLedgerStore::open(purses.path("ledger")).unwrap();
+    let output = purses.call("wallet", &["--wait", "1", "balance"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(error(&output).contains("another program has had"), "{}", error(&output));
+    let mut seal = purses.command("ledger", "wallet", &["--wait", "60", "seal", "1"]);
+    let mut waiting = Running(seal.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut told = BufReader::new(waiting.0.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().ends_with("open; waiting"));
+    drop(held);
+    assert!(waiting.0.wait().unwrap().success());
 }
 
 #[cfg(unix)]

@@ -1,15 +1,16 @@
 //! The ledger in a file. Whoever runs the program runs it: the operator's key lies beside it.
 
 use crate::commands::Context;
-use crate::purse;
 use std::fs;
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
 use unchoke_core::Seed;
 use unchoke_core::keys::SecretKey;
-use unchoke_examples::Failure;
+use unchoke_examples::{Failure, beside, tell, write_private};
 use unchoke_token::ledger::{
-    ChainParams, Cursor, EmbeddedLedger, Genesis, Ledger as _, LedgerEvent, Receipt, RedbLedgerStore,
+    ChainParams, Cursor, EmbeddedLedger, Genesis, Ledger as _, LedgerEvent, Receipt, RedbLedgerStore, StoreError,
     VerifiedTransaction,
 };
 use unchoke_token::{
@@ -18,26 +19,49 @@ use unchoke_token::{
 
 /// Coins that the first account of a new ledger has, in smallest units.
 const COINS: u64 = 1_000_000_000_000;
+/// What a ledger is called as long as it is new.
+const LEDGER: &str = "ledger";
+/// How the file with the operator's key ends.
+pub(crate) const OPERATOR: &str = "operator";
 
-/// Opens the ledger; if there is none, `first` gets all coins of a new one.
-pub(crate) fn open(context: &Context, first: Option<Address>) -> Result<EmbeddedLedger, Failure> {
-    if !context.ledger.exists() && first.is_none() {
-        let path = context.ledger.display();
-        return Err(Failure::Failed(format!("there is no ledger at {path}: `wallet create` begins one")));
-    }
-    let is_new = !context.ledger.exists();
-    let operator = operator(&context.ledger.with_extension("operator"), is_new)?;
-    let mut genesis = Genesis::default();
-    genesis.time = now();
-    genesis.balances = first.map(|address| (address, Units::new(COINS).unwrap_or(Units::MAX))).into_iter().collect();
-    if is_new {
-        begin(&context.ledger, &genesis, &operator)?;
-    }
-    open_at(&context.ledger, &genesis, &operator)
+/// A ledger that is made and has not come to its place yet: nobody has its coins so far.
+pub(crate) struct NewLedger {
+    folder: TempDir,
+    path: PathBuf,
 }
 
-fn open_at(path: &Path, genesis: &Genesis, operator: &[u8; 32]) -> Result<EmbeddedLedger, Failure> {
-    let store = RedbLedgerStore::open(path).map_err(|error| Failure::failed(&error))?;
+/// Opens the ledger. While another program has it open, this waits for a while.
+pub(crate) fn open(context: &Context) -> Result<EmbeddedLedger, Failure> {
+    let path = context.ledger.display();
+    if !context.ledger.exists() {
+        let hint = "`wallet create` begins one, or `wallet begin` if there is a wallet already";
+        return Err(Failure::Failed(format!("there is no ledger at {path}: {hint}")));
+    }
+    let key = beside(&context.ledger, OPERATOR);
+    let read =
+        fs::read(&key).map_err(|error| Failure::Failed(format!("the operator's key {}: {error}", key.display())));
+    let operator = read?.try_into().map_err(|_| Failure::Failed(format!("{} is no key", key.display())))?;
+    open_at(&context.ledger, &Genesis::default(), &operator, context.wait)
+}
+
+fn open_at(path: &Path, genesis: &Genesis, operator: &[u8; 32], wait: Duration) -> Result<EmbeddedLedger, Failure> {
+    let mut begun = None;
+    let store = loop {
+        match RedbLedgerStore::open(path) {
+            Err(StoreError::InUse) if begun.is_none_or(|at: Instant| at.elapsed() < wait) => {
+                begun.get_or_insert_with(|| {
+                    tell(format_args!("another program has {} open; waiting", path.display()));
+                    Instant::now()
+                });
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(StoreError::InUse) => {
+                let (path, wait) = (path.display(), wait.as_secs());
+                return Err(Failure::Failed(format!("another program has had {path} open for {wait} s (--wait)")));
+            }
+            other => break other.map_err(|error| Failure::failed(&error))?,
+        }
+    };
     let mut params = ChainParams::embedded();
     // One block for each command: an hour would be long.
     params.channels.min_dispute = 10;
@@ -46,33 +70,62 @@ fn open_at(path: &Path, genesis: &Genesis, operator: &[u8; 32]) -> Result<Embedd
         .map_err(|error| Failure::failed(&error))
 }
 
-/// Makes a ledger, whole or not at all. One that is half made would be opened later by whoever looks first, and nobody would have its coins.
-fn begin(path: &Path, genesis: &Genesis, operator: &[u8; 32]) -> Result<(), Failure> {
-    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = tempfile::Builder::new().prefix(".new-ledger-").tempdir_in(parent);
-    let folder = folder.map_err(|error| Failure::Failed(format!("{}: {error}", parent.display())))?;
-    let made = folder.path().join("ledger");
-    drop(open_at(&made, genesis, operator)?);
-    // A link takes no place of a ledger that somebody else has begun meanwhile. Not all file systems have links.
-    let moved = fs::hard_link(&made, path).or_else(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Ok(()),
-        _ => fs::rename(&made, path),
-    });
-    let moved = moved.and_then(|()| fs::File::open(parent)?.sync_all());
-    moved.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
+/// Makes a ledger, if there is none, of which one account will have all coins. One that is half made would be opened later by whoever looks first,
+/// so it is made elsewhere.
+pub(crate) fn prepare(context: &Context, first: Address) -> Result<Option<NewLedger>, Failure> {
+    let path = &context.ledger;
+    if path.exists() {
+        return Ok(None);
+    }
+    let failed = |error: io::Error| Failure::Failed(format!("{}: {error}", path.display()));
+    let folder = tempfile::Builder::new().prefix(".new-ledger-").tempdir_in(parent(path)).map_err(failed)?;
+    let mut operator = [0; 32];
+    Seed::new(rand::random()).rng().fill(&mut operator);
+    let (made, key) = (folder.path().join("key"), beside(path, OPERATOR));
+    write_private(&made, &operator).map_err(failed)?;
+    if !place(&made, &key).map_err(failed)? {
+        // A program that was killed has left it, or one that does the same right now, which needs it as much.
+        let known = fs::read(&key).map_err(failed)?;
+        operator = known.try_into().map_err(|_| Failure::Failed(format!("{} is no key", key.display())))?;
+    }
+    let mut genesis = Genesis::default();
+    genesis.time = now();
+    genesis.balances = vec![(first, Units::new(COINS).unwrap_or(Units::MAX))];
+    drop(open_at(&folder.path().join(LEDGER), &genesis, &operator, Duration::ZERO)?);
+    Ok(Some(NewLedger { folder, path: path.clone() }))
 }
 
-/// The operator's key, made if the ledger is to be.
-fn operator(path: &Path, is_new: bool) -> Result<[u8; 32], Failure> {
-    match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| Failure::Failed(format!("{} is no key", path.display()))),
-        Err(error) if is_new && error.kind() == std::io::ErrorKind::NotFound => {
-            let mut bytes = [0; 32];
-            Seed::new(rand::random()).rng().fill(&mut bytes);
-            purse::write_durably(path, &bytes).map(|()| bytes)
+impl NewLedger {
+    /// Puts it to its place. Now there is a ledger, and the account has the coins.
+    pub(crate) fn begin(self) -> Result<(), Failure> {
+        let path = self.path.display();
+        match place(&self.folder.path().join(LEDGER), &self.path) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(Failure::Failed(format!("another program has begun {path} meanwhile; its coins are not here")))
+            }
+            Err(error) => Err(Failure::Failed(format!("{path}: {error}"))),
         }
-        Err(error) => Err(Failure::Failed(format!("the operator's key {}: {error}", path.display()))),
     }
+}
+
+/// Moves a file, durably, to where there is none. Tells whether there was none.
+fn place(made: &Path, path: &Path) -> io::Result<bool> {
+    // A link takes no place of what somebody else has put there meanwhile. Not all file systems have links.
+    let moved = fs::hard_link(made, path).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Err(error),
+        _ if path.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+        _ => fs::rename(made, path),
+    });
+    match moved {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => fs::File::open(parent(path))?.sync_all().map(|()| true),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Signs, hands in and seals a block.
@@ -110,7 +163,7 @@ pub(crate) fn each_event(ledger: &mut EmbeddedLedger, mut take: impl FnMut(&Ledg
 
 /// The channels that were opened, the last one last.
 pub(crate) fn channels(context: &Context) -> Result<Vec<ChannelId>, Failure> {
-    let (mut ledger, mut all) = (open(context, None)?, Vec::new());
+    let (mut ledger, mut all) = (open(context)?, Vec::new());
     each_event(&mut ledger, |event| {
         if let LedgerEvent::Applied { transaction, receipt, .. } = event
             && matches!(transaction.transaction().contract, Contract::ChannelOpen(_))

@@ -1,10 +1,13 @@
 //! The commands.
 
+use crate::books::NewLedger;
 use crate::{books, purse};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 use unchoke_core::Seed;
 use unchoke_examples::{Failure, hex, say};
+use unchoke_token::channel::Channel;
 use unchoke_token::channel::adjudicator::Phase;
 use unchoke_token::contract::{
     AssetIssue, ChannelClaim, ChannelClose, ChannelFinish, ChannelOpen, ChannelRelease, FrozenSupply, LaneClaim,
@@ -22,13 +25,15 @@ pub(crate) struct Context {
     pub(crate) wallet: PathBuf,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) account: u32,
+    /// How long to wait for another program that has the ledger open.
+    pub(crate) wait: Duration,
     pub(crate) is_json: bool,
 }
 
 impl Default for Context {
     fn default() -> Self {
         let (ledger, wallet) = ("unchoke.ledger".into(), "unchoke.wallet".into());
-        Self { ledger, wallet, password_file: None, account: 0, is_json: false }
+        Self { ledger, wallet, password_file: None, account: 0, wait: Duration::from_secs(10), is_json: false }
     }
 }
 
@@ -38,19 +43,22 @@ pub(crate) struct Options {
     pub(crate) csv: Option<PathBuf>,
     pub(crate) freeze: Vec<String>,
     pub(crate) limit: usize,
+    /// What was paid through a channel so far, if the wallet cannot know.
+    pub(crate) paid: Option<String>,
     pub(crate) precision: u8,
     pub(crate) price: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { asset: None, csv: None, freeze: Vec::new(), limit: 20, precision: 6, price: None }
+        Self { asset: None, csv: None, freeze: Vec::new(), limit: 20, paid: None, precision: 6, price: None }
     }
 }
 
 /// A command, with its words read as far as that goes without a ledger.
 pub(crate) enum Command {
     Create,
+    Begin,
     Import(Box<Words>),
     Address,
     Balance(Option<Address>),
@@ -60,7 +68,7 @@ pub(crate) enum Command {
     Participate { issuer: Address, asset: AssetId, coins: String },
     Unfreeze,
     Open { payee: Address, amount: String, options: Options },
-    Pay { channel: ChannelId, amount: String },
+    Pay { channel: ChannelId, amount: String, options: Options },
     Claim { channel: ChannelId, voucher: [u8; 176] },
     Close(ChannelId),
     Finish(ChannelId),
@@ -74,6 +82,7 @@ impl Command {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Ok(match words[..] {
             ["create"] => Self::Create,
+            ["begin"] => Self::Begin,
             ["import", ref rest @ ..] if !rest.is_empty() => {
                 Self::Import(Box::new(rest.join(" ").parse().map_err(|error| Failure::usage(&error))?))
             }
@@ -89,7 +98,7 @@ impl Command {
             }
             ["unfreeze"] => Self::Unfreeze,
             ["open", payee, amount] => Self::Open { payee: address(payee)?, amount: amount.into(), options },
-            ["pay", id, amount] => Self::Pay { channel: channel(id)?, amount: amount.into() },
+            ["pay", id, amount] => Self::Pay { channel: channel(id)?, amount: amount.into(), options },
             ["claim", id, voucher] => Self::Claim { channel: channel(id)?, voucher: hex(voucher)? },
             ["close", id] => Self::Close(channel(id)?),
             ["finish", id] => Self::Finish(channel(id)?),
@@ -104,6 +113,7 @@ impl Command {
         let line = match self {
             Self::Create => return create(context, &Wallet::create(&Seed::new(rand::random())), true),
             Self::Import(words) => return create(context, &Wallet::from_words(*words, ""), false),
+            Self::Begin => begin(context)?,
             Self::Address => json!({ "address": purse::address(context)?.to_string() }),
             Self::Balance(who) => balance(context, who)?,
             Self::History(who, options) => return history(context, who, &options),
@@ -118,7 +128,7 @@ impl Command {
             }
             Self::Unfreeze => submit(context, |owner_address| Ok(UnfreezeAsset { owner_address }.into()))?,
             Self::Open { payee, amount, options } => open(context, payee, &amount, &options)?,
-            Self::Pay { channel, amount } => pay(context, channel, &amount)?,
+            Self::Pay { channel, amount, options } => pay(context, channel, &amount, &options)?,
             Self::Claim { channel, voucher } => {
                 let claims = vec![lane_claim(&voucher)];
                 let channel = channel.as_bytes().to_vec();
@@ -130,7 +140,7 @@ impl Command {
                 submit(context, |owner_address| Ok(ChannelFinish { owner_address, channel }.into()))?
             }
             Self::Seal(blocks) => {
-                let mut ledger = books::open(context, None)?;
+                let mut ledger = books::open(context)?;
                 (0..blocks).try_for_each(|_| books::seal(&mut ledger))?;
                 json!({ "height": ledger.head().number.get() })
             }
@@ -154,23 +164,32 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The file comes last: when it is there, its words were shown.
+/// A new ledger comes to its place last: when the account gets its coins, its words were shown and it is on disk.
 fn create(context: &Context, wallet: &Wallet, is_new: bool) -> Result<(), Failure> {
     let file = purse::sealed(context, wallet)?;
     let address = wallet.account(context.account).address();
-    let is_first = !context.ledger.exists();
-    books::open(context, Some(address))?;
-    let mut line = json!({ "address": address.to_string(), "new_ledger": is_first });
+    let new_ledger = books::prepare(context, address)?;
+    let mut line = json!({ "address": address.to_string(), "new_ledger": new_ledger.is_some() });
     if is_new {
         line["words"] = json!(wallet.words().phrase().as_str());
     }
     print(context, &line)?;
-    purse::write_durably(&context.wallet, &file)
+    purse::write(&context.wallet, &file)?;
+    new_ledger.map_or(Ok(()), NewLedger::begin)
+}
+
+/// A ledger for a wallet that is there already.
+fn begin(context: &Context) -> Result<Value, Failure> {
+    let address = purse::address(context)?;
+    let path = context.ledger.display();
+    let new_ledger = books::prepare(context, address)?.ok_or(Failure::Usage(format!("{path} is there already")))?;
+    new_ledger.begin()?;
+    Ok(json!({ "address": address.to_string(), "new_ledger": true }))
 }
 
 fn balance(context: &Context, who: Option<Address>) -> Result<Value, Failure> {
-    let ledger = books::open(context, None)?;
     let address = who.map_or_else(|| purse::address(context), Ok)?;
+    let ledger = books::open(context)?;
     let mut assets = serde_json::Map::new();
     let account = ledger.account(&address).cloned().unwrap_or_default();
     let coins = account.balance.to_decimal(COIN_PRECISION);
@@ -188,7 +207,7 @@ fn balance(context: &Context, who: Option<Address>) -> Result<Value, Failure> {
 
 fn history(context: &Context, who: Option<Address>, options: &Options) -> Result<(), Failure> {
     let address = who.map_or_else(|| purse::address(context), Ok)?;
-    let mut ledger = books::open(context, None)?;
+    let mut ledger = books::open(context)?;
     let mut history = History::new([address]);
     books::each_event(&mut ledger, |event| history.handle_event(event))?;
     if let Some(path) = &options.csv {
@@ -248,7 +267,7 @@ fn issue(context: &Context, name: String, supply: &str, options: &Options) -> Re
 fn transfer(context: &Context, to: Address, amount: &str, options: &Options) -> Result<Value, Failure> {
     let to_address = to.as_bytes().to_vec();
     let asset = options.asset.as_deref().map_or(Ok(AssetId::NATIVE), asset_id)?;
-    let amount = parse(amount, precision(&books::open(context, None)?, asset))?.to_i64();
+    let amount = parse(amount, precision(&books::open(context)?, asset))?.to_i64();
     submit(context, |owner_address| {
         Ok(if asset == AssetId::NATIVE {
             Transfer { owner_address, to_address, amount }.into()
@@ -260,7 +279,7 @@ fn transfer(context: &Context, to: Address, amount: &str, options: &Options) -> 
 
 fn open(context: &Context, payee: Address, amount: &str, options: &Options) -> Result<Value, Failure> {
     let account = purse::account(context)?;
-    let mut ledger = books::open(context, None)?;
+    let mut ledger = books::open(context)?;
     let asset = options.asset.as_deref().map_or(Ok(AssetId::NATIVE), asset_id)?;
     let open = ChannelOpen {
         owner_address: account.address().as_bytes().to_vec(),
@@ -275,15 +294,19 @@ fn open(context: &Context, payee: Address, amount: &str, options: &Options) -> R
         dispute: 10,
         ..ChannelOpen::default()
     };
+    // Nothing was paid through it yet, which `pay` has to know for certain.
+    let channel = Channel::id(&open);
+    purse::keep_voucher(context, &channel.to_string(), &Voucher::new(channel, LANE, Seq::new(0), Units::ZERO))?;
     let (id, receipt) = books::apply(&mut ledger, &account, open)?;
     Ok(told(&ledger, id.to_string(), &receipt))
 }
 
 /// A voucher for what was paid before and so much more. It is on disk before it is signed.
-fn pay(context: &Context, id: ChannelId, amount: &str) -> Result<Value, Failure> {
-    let ledger = books::open(context, None)?;
-    let channel = ledger.channel(&id).ok_or(Failure::Failed("the ledger has no such channel".into()))?;
+fn pay(context: &Context, id: ChannelId, amount: &str, options: &Options) -> Result<Value, Failure> {
     let account = purse::account(context)?;
+    // As long as the ledger is open here, nobody else pays with this wallet.
+    let ledger = books::open(context)?;
+    let channel = ledger.channel(&id).ok_or(Failure::Failed("the ledger has no such channel".into()))?;
     if channel.payer() != account.address() {
         return Err(Failure::Failed(format!("{} pays through this channel", channel.payer())));
     }
@@ -295,34 +318,64 @@ fn pay(context: &Context, id: ChannelId, amount: &str) -> Result<Value, Failure>
     if more.is_zero() {
         return Err(Failure::Usage("a voucher for nothing more is none".into()));
     }
-    let last = purse::voucher(context, &id.to_string())?;
-    let (paid, seq) = last.map_or((Units::ZERO, Seq::new(0)), |voucher| (voucher.base, voucher.seq));
+    let told = options.paid.as_deref().map(|text| parse(text, precision)).transpose()?;
+    let (paid, seq) = paid(context, &ledger, id, told)?;
+    let claimed = channel.lanes().iter().find(|(lane, _)| *lane == LANE).map_or(Units::ZERO, |(_, claimed)| *claimed);
+    if claimed > paid {
+        let [claimed, paid] = [claimed, paid].map(|it| it.to_decimal(precision));
+        let text =
+            format!("{claimed} were claimed, and this wallet knows of {paid}: `--paid AMOUNT` tells what was paid");
+        return Err(Failure::Failed(text));
+    }
     let deposit = channel.deposit().unwrap_or(Units::MAX);
     let base = paid.checked_add(more).filter(|base| *base <= deposit);
     let left = deposit.saturating_sub(paid).to_decimal(precision);
     let base = base.ok_or(Failure::Failed(format!("the channel has {left} left")))?;
     let seq = seq.next().ok_or(Failure::Failed("the channel has had all vouchers that it can".into()))?;
-    let voucher = Voucher::new(id, Lane::new(0), seq, base);
+    let voucher = Voucher::new(id, LANE, seq, base);
     purse::keep_voucher(context, &id.to_string(), &voucher)?;
     Ok(json!({ "paid": base.to_decimal(precision), "voucher": purse::sign(&account, &voucher)? }))
 }
 
+/// What was paid through a channel so far, and the number of the last voucher.
+///
+/// A voucher is for all that was paid over the channel's life. One that leaves out what the same words have paid elsewhere would be worth less than
+/// it says, or nothing.
+fn paid(
+    context: &Context,
+    ledger: &EmbeddedLedger,
+    id: ChannelId,
+    told: Option<Units>,
+) -> Result<(Units, Seq), Failure> {
+    let last = purse::voucher(context, &id.to_string())?.map(|it| (it.base, it.seq));
+    let Some(told) = told else {
+        let path = purse::voucher_path(context, &id.to_string());
+        let text = format!(
+            "the channel was not opened with this wallet file, or {} is gone: `--paid AMOUNT` tells what was paid so far",
+            path.display()
+        );
+        return last.ok_or(Failure::Failed(text));
+    };
+    let (paid, seq) = last.unwrap_or((Units::ZERO, Seq::new(0)));
+    // No voucher that was made elsewhere so far has such a number.
+    let height = ledger.head().number.get().min(u32::MAX.into());
+    Ok((told.max(paid), seq.max(Seq::new(height << 32))))
+}
+
 /// The payee closes at once; the payer has to wait for claims.
 fn close(context: &Context, id: ChannelId) -> Result<Value, Failure> {
-    let ledger = books::open(context, None)?;
-    let channel = ledger.channel(&id).ok_or(Failure::Failed("the ledger has no such channel".into()))?;
-    let is_payee = channel.payee() == purse::address(context)?;
-    drop(ledger);
-    let channel = id.as_bytes().to_vec();
-    let mut line = submit(context, |owner_address| {
-        Ok(if is_payee {
-            ChannelRelease { owner_address, channel, claims: Vec::new() }.into()
-        } else {
-            ChannelClose { owner_address, channel }.into()
-        })
-    })?;
-    let view = books::open(context, None)?.channel(&id).map(unchoke_token::channel::Channel::phase);
-    if let Some(Phase::Closing { deadline, .. }) = view {
+    let account = purse::account(context)?;
+    let mut ledger = books::open(context)?;
+    let view = ledger.channel(&id).ok_or(Failure::Failed("the ledger has no such channel".into()))?;
+    let (owner_address, channel) = (account.address().as_bytes().to_vec(), id.as_bytes().to_vec());
+    let contract: Contract = if view.payee() == account.address() {
+        ChannelRelease { owner_address, channel, claims: Vec::new() }.into()
+    } else {
+        ChannelClose { owner_address, channel }.into()
+    };
+    let (transaction, receipt) = books::apply(&mut ledger, &account, contract)?;
+    let mut line = told(&ledger, transaction.to_string(), &receipt);
+    if let Some(Phase::Closing { deadline, .. }) = ledger.channel(&id).map(Channel::phase) {
         line["finish_at_height"] = deadline.get().into();
     }
     Ok(line)
@@ -331,7 +384,7 @@ fn close(context: &Context, id: ChannelId) -> Result<Value, Failure> {
 /// Makes a contract of the account's address, hands it in and tells what came of it.
 fn submit(context: &Context, make: impl FnOnce(Vec<u8>) -> Result<Contract, Failure>) -> Result<Value, Failure> {
     let account = purse::account(context)?;
-    let mut ledger = books::open(context, None)?;
+    let mut ledger = books::open(context)?;
     let contract = make(account.address().as_bytes().to_vec())?;
     let (id, receipt) = books::apply(&mut ledger, &account, contract)?;
     Ok(told(&ledger, id.to_string(), &receipt))
@@ -385,3 +438,5 @@ fn price(text: &str) -> Result<(i32, i32), Failure> {
 
 /// Digits behind the point of the coin.
 const COIN_PRECISION: u8 = 6;
+/// All is paid in one lane.
+const LANE: Lane = Lane::new(0);

@@ -11,10 +11,13 @@ use commands::{Command, Context};
 use lexopt::{Arg, ValueExt as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use unchoke_examples::{Failure, run, say, unexpected};
 
-const USAGE: &str = "wallet [--ledger FILE] [--wallet FILE] [--password-file FILE] [--account N] [--json] [COMMAND]
-  create                                a new wallet; its words are printed once
+const USAGE: &str =
+    "wallet [--ledger FILE] [--wallet FILE] [--password-file FILE] [--account N] [--wait SECONDS] [--json] [COMMAND]
+  create                                a new wallet; its words are printed once, and a ledger is begun if there is none
+  begin                                 a new ledger for a wallet that is there
   import WORD…                          the wallet of 12 to 24 words
   address                               the account's address
   balance [ADDRESS]                     of this account, or of any
@@ -24,11 +27,13 @@ const USAGE: &str = "wallet [--ledger FILE] [--wallet FILE] [--password-file FIL
   participate ISSUER ID COINS           buy a token that is on sale
   unfreeze                              take frozen supply whose time has come
   open PAYEE AMOUNT [--asset ID]        open a channel
-  pay CHANNEL AMOUNT                    sign a voucher for that much more; prints it
+  pay CHANNEL AMOUNT [--paid AMOUNT]    sign a voucher for that much more than was paid; prints it
   claim CHANNEL VOUCHER                 hand in a voucher that was paid with
   close CHANNEL                         ask to close, as the payer; or at once, as the payee
   finish CHANNEL                        end a channel whose time for claims is over
-  seal BLOCKS                           so many empty blocks";
+  seal BLOCKS                           so many empty blocks
+Beside FILE lie FILE.operator, the key of the ledger, and FILE.vouchers, what was signed with the wallet.
+While another program has the ledger open, a command waits: 10 seconds, or as long as --wait says.";
 
 fn main() -> ExitCode {
     run(USAGE, arguments().and_then(start))
@@ -63,8 +68,8 @@ fn arguments() -> Result<Task, Failure> {
                 context.is_json = true;
                 continue;
             }
-            "ledger" | "wallet" | "password-file" | "account" | "limit" | "csv" | "precision" | "freeze" | "price"
-            | "asset" => {}
+            "ledger" | "wallet" | "password-file" | "account" | "wait" | "limit" | "csv" | "precision" | "freeze"
+            | "price" | "paid" | "asset" => {}
             _ => return Err(unexpected(Arg::Long(&name))),
         }
         let value = parser.value().and_then(|it| it.string()).map_err(|error| Failure::usage(&error))?;
@@ -77,16 +82,37 @@ fn arguments() -> Result<Task, Failure> {
                 let account = Some(number(&value)?).filter(|it| *it < 1 << 31);
                 context.account = account.ok_or(Failure::Usage("accounts have numbers below 2147483648".into()))?;
             }
+            "wait" => context.wait = Duration::from_secs(number(&value)?),
             "csv" => options.csv = Some(PathBuf::from(value)),
             "limit" => options.limit = number(&value)?,
             "precision" => options.precision = number(&value)?,
             "freeze" => options.freeze.push(value),
             "price" => options.price = Some(value),
+            "paid" => options.paid = Some(value),
             _ => options.asset = Some(value),
         }
     }
+    check_names(&context)?;
     let command = if words.is_empty() { None } else { Some(Command::read(&words, options)?) };
     Ok(Task { context, command })
+}
+
+/// No ledger and no wallet has a name that something has which belongs to another one.
+fn check_names(context: &Context) -> Result<(), Failure> {
+    let kept = [books::OPERATOR, purse::VOUCHERS, "new"];
+    for path in [&context.ledger, &context.wallet] {
+        let ending = path.extension().unwrap_or_default();
+        if let Some(kept) = kept.into_iter().find(|kept| ending.eq_ignore_ascii_case(kept)) {
+            return Err(Failure::Usage(format!(
+                "{}: names that end in .{kept} are kept for files beside",
+                path.display()
+            )));
+        }
+    }
+    if context.ledger == context.wallet {
+        return Err(Failure::Usage(format!("{} cannot be both ledger and wallet", context.ledger.display())));
+    }
+    Ok(())
 }
 
 fn number<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Result<T, Failure> {

@@ -1,11 +1,11 @@
 //! Wallet files, and the vouchers that a wallet has signed.
 
 use crate::commands::Context;
-use std::fs::{self, File};
-use std::io::{BufRead as _, Write as _};
+use std::fs;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use unchoke_core::Seed;
-use unchoke_examples::{Failure, tell};
+use unchoke_examples::{Failure, beside, tell, write_private};
 use unchoke_token::voucher::Voucher;
 use unchoke_token::wallet::{Account, Cost, Wallet};
 use unchoke_token::{Address, Signer as _};
@@ -68,7 +68,7 @@ pub(crate) fn keep_voucher(context: &Context, channel: &str, voucher: &Voucher) 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Failure::failed(&error))?;
     }
-    write_durably(&path, &voucher.to_bytes())
+    write(&path, &voucher.to_bytes())
 }
 
 /// The last voucher of a channel with its signature, as `pay` has printed it.
@@ -84,25 +84,15 @@ pub(crate) fn sign(account: &Account, voucher: &Voucher) -> Result<String, Failu
     Ok(voucher.to_bytes().iter().chain(&signature).map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn voucher_path(context: &Context, channel: &str) -> PathBuf {
-    context.wallet.with_extension("vouchers").join(channel)
+/// Where the last voucher of a channel lies.
+pub(crate) fn voucher_path(context: &Context, channel: &str) -> PathBuf {
+    beside(&context.wallet, VOUCHERS).join(channel)
 }
 
-/// Writes a file whole or not at all.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let write = || {
-        let new = path.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        // Keys are among what is written, so only the owner may read any of it.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error: std::io::Error| Failure::Failed(format!("{}: {error}", path.display())))
+/// Writes a file whole or not at all. Keys are among what is written, so only the owner may read any of it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_private(path, bytes).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
 }
+
+/// How the folder of a wallet's vouchers ends.
+pub(crate) const VOUCHERS: &str = "vouchers";

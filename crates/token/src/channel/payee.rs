@@ -75,6 +75,8 @@ pub struct Payee {
     flush_at: Option<Instant>,
     height: Height,
     faults: VecDeque<(Session, Fault)>,
+    /// How many found no room there.
+    dropped_faults: u64,
     journal: Journal<Asked>,
 }
 
@@ -100,6 +102,7 @@ impl Payee {
             flush_at: None,
             height: Height::new(0),
             faults: VecDeque::new(),
+            dropped_faults: 0,
             journal: Journal::default(),
         }
     }
@@ -343,7 +346,8 @@ impl Payee {
         self.journal.is_frozen = false;
     }
 
-    /// The next thing to do. To be asked again after every other call.
+    /// The next thing to do. To be asked again after every other call, until there is nothing more: what is not taken stays, without a limit, because
+    /// nothing of it may be lost. A message makes some for each lane of its channel, or for each voucher of a batch.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.journal.is_silent() && !self.journal.is_frozen {
@@ -352,10 +356,18 @@ impl Payee {
         self.journal.poll()
     }
 
-    /// What was wrong with a voucher, and whose it was.
+    /// What was wrong with a voucher, and whose it was. To be asked again after every call of [`handle_message`](Self::handle_message),
+    /// [`poll_output`](Self::poll_output) and [`flush_all`](Self::flush_all), until there is none: of those that wait, 1024 or one
+    /// [`PayeeConfig::batch`] are kept, whichever is more. Later ones are dropped, and [counted](Self::dropped_faults).
     #[must_use]
     pub fn poll_fault(&mut self) -> Option<(Session, Fault)> {
         self.faults.pop_front()
+    }
+
+    /// How many faults were dropped, because [`poll_fault`](Self::poll_fault) had not been asked. The vouchers were refused all the same.
+    #[must_use]
+    pub const fn dropped_faults(&self) -> u64 {
+        self.dropped_faults
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -495,3 +507,6 @@ impl fmt::Debug for Payee {
             .finish_non_exhaustive()
     }
 }
+
+/// Faults that wait to be taken.
+const MAX_FAULTS: usize = 1024;

@@ -449,7 +449,8 @@ impl Payer {
         self.journal.is_frozen = false;
     }
 
-    /// The next thing to do. To be asked again after every other call.
+    /// The next thing to do. To be asked again after every other call, until there is nothing more: what is not taken stays, without a limit, because
+    /// nothing of it may be lost. A message makes some for each lane of its channel.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.journal.poll()

@@ -14,6 +14,7 @@ mod ledger_properties;
 mod memory;
 mod pair;
 mod second_scheme;
+mod threats;
 mod transactions;
 mod watcher;
 mod world;

@@ -165,3 +165,44 @@ fn a_session_names_64_lanes_at_a_time_and_no_more() {
     payee.handle_message(now, session, Message::Voucher { alias: 0, voucher }).unwrap();
     assert_eq!((payee.poll_output().is_some(), payee.poll_fault()), (true, None));
 }
+
+#[test]
+fn faults_that_nobody_takes_are_limited_and_the_rest_is_counted() {
+    let (now, world) = (Instant::now(), new_world());
+    let mut payee = new_payee(&world);
+    let stranger = Voucher::new(ChannelId::new([9; 32]), Lane::new(0), Seq::new(1), units(1));
+    let tell = |payee: &mut Payee, times: u64| {
+        for _ in 0..times {
+            let voucher = SignedVoucher::new(stranger, vec![0; 64]);
+            payee.handle_message(now, Session::new(3), Message::Voucher { alias: 0, voucher }).unwrap();
+            assert_eq!(payee.poll_output(), None);
+        }
+    };
+    tell(&mut payee, 1024);
+    assert_eq!(payee.dropped_faults(), 0);
+    let before = LIVE.get();
+    tell(&mut payee, 100_000);
+    assert!(LIVE.get() - before < 1000, "{} bytes", LIVE.get() - before);
+    assert_eq!(payee.dropped_faults(), 100_000);
+    let taken: Vec<_> = std::iter::from_fn(|| payee.poll_fault()).collect();
+    assert_eq!(taken, vec![(Session::new(3), Fault::UnknownChannel(ChannelId::new([9; 32]))); 1024]);
+    tell(&mut payee, 1);
+    assert!(payee.poll_fault().is_some());
+    assert_eq!(payee.dropped_faults(), 100_000);
+}
+
+#[test]
+fn a_batch_of_bad_vouchers_drops_no_fault_however_large_it_is() {
+    let (now, world) = (Instant::now(), new_world());
+    let mut config = PayeeConfig::default();
+    config.batch = 3000;
+    let rng = Seed::new([2; 32]).rng();
+    let mut payee = Payee::new(config, world.address(1), Arc::new(Schemes::default()), rng);
+    let stranger = Voucher::new(ChannelId::new([9; 32]), Lane::new(0), Seq::new(1), units(1));
+    for _ in 0..3000 {
+        let voucher = SignedVoucher::new(stranger, vec![0; 64]);
+        payee.handle_message(now, Session::new(3), Message::Voucher { alias: 0, voucher }).unwrap();
+    }
+    assert_eq!(std::iter::from_fn(|| payee.poll_fault()).count(), 3000);
+    assert_eq!(payee.dropped_faults(), 0);
+}

@@ -1,10 +1,10 @@
 //! Accounts of a second signature scheme beside those of Ed25519.
 
-use crate::world::{START, SharedStore, signer, units};
+use crate::world::{START, SharedStore, channel, signer, units};
 use unchoke_core::Seed;
 use unchoke_core::hash::sha256;
 use unchoke_token::channel::Channel;
-use unchoke_token::contract::{ChannelClaim, ChannelCloseMutual, ChannelOpen, Transfer, VaultDeposit};
+use unchoke_token::contract::{ChannelClaim, ChannelCloseMutual, Transfer, VaultDeposit};
 use unchoke_token::ledger::{
     ChainParams, EmbeddedLedger, FollowError, Follower, Genesis, Key, Ledger as _, Receipt, TxError,
     VerifiedTransaction,
@@ -232,18 +232,7 @@ fn channels_take_vouchers_and_totals_signed_by_a_second_scheme() {
     let (payer, payee) = (ToySigner(*b"payer"), signer(1));
     let genesis = genesis(&[&payer, &payee]);
     let mut ledger = open(&genesis, both(), Box::new(signer(255)), &SharedStore::default());
-    let mut contract = ChannelOpen {
-        owner_address: payer.address().as_bytes().to_vec(),
-        payee_address: payee.address().as_bytes().to_vec(),
-        asset_name: b"_".to_vec(),
-        deposit: 500,
-        voucher_scheme: TOY.get().into(),
-        voucher_key: payer.public_key(),
-        salt: vec![7; 16],
-        ledger: ledger.id().as_bytes().to_vec(),
-        dispute: 5,
-        ..ChannelOpen::default()
-    };
+    let mut contract = channel(&ledger, &payer, payee.address(), 500);
     let id = apply(&mut ledger, &payer, contract.clone()).unwrap().channel.unwrap();
     assert_eq!(id, Channel::id(&contract));
     let chain = TickChain::new(id, &Seed::new([9; 32]), 10);

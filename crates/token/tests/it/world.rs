@@ -9,8 +9,7 @@ use unchoke_token::ledger::{
     StoreError, TakeRecord, TxError, VerifiedTransaction,
 };
 use unchoke_token::{
-    Address, Contract, Height, KeySigner, SchemeId, Schemes, Signable, SignedTransaction, Signer as _, Timestamp,
-    Transaction, Units,
+    Address, Contract, Height, KeySigner, Schemes, Signable, SignedTransaction, Signer, Timestamp, Transaction, Units,
 };
 
 pub(crate) struct World {
@@ -57,21 +56,9 @@ impl World {
         self.accounts[number].address()
     }
 
-    /// A channel from the first account to the second in coins, which is open from now on, with five blocks for disputes.
+    /// A channel from the first account to the second.
     pub(crate) fn channel(&self, deposit: i64) -> ChannelOpen {
-        ChannelOpen {
-            owner_address: self.bytes(0),
-            payee_address: self.bytes(1),
-            asset_name: b"_".to_vec(),
-            deposit,
-            voucher_scheme: SchemeId::ED25519.get().into(),
-            voucher_key: self.accounts[0].public_key(),
-            salt: vec![1; 16],
-            ledger: self.ledger.id().as_bytes().to_vec(),
-            opened_at: self.ledger.head().number.get() as i64,
-            dispute: 5,
-            ..ChannelOpen::default()
-        }
+        channel(&self.ledger, &self.accounts[0], self.address(1), deposit)
     }
 
     /// The field of a contract.
@@ -125,6 +112,23 @@ impl World {
         let first = self.ledger.block(Height::new(0)).unwrap().unwrap();
         let params = self.ledger.params().clone();
         Follower::open(self.ledger.id(), &self.genesis, &first, params, Schemes::default(), store).unwrap()
+    }
+}
+
+/// A channel in coins, which is open from now on, with five blocks for disputes. Vouchers are signed as the payer's account signs.
+pub(crate) fn channel(ledger: &EmbeddedLedger, payer: &dyn Signer, payee: Address, deposit: i64) -> ChannelOpen {
+    ChannelOpen {
+        owner_address: payer.address().as_bytes().to_vec(),
+        payee_address: payee.as_bytes().to_vec(),
+        asset_name: b"_".to_vec(),
+        deposit,
+        voucher_scheme: payer.scheme().get().into(),
+        voucher_key: payer.public_key(),
+        salt: vec![1; 16],
+        ledger: ledger.id().as_bytes().to_vec(),
+        opened_at: ledger.head().number.get() as i64,
+        dispute: 5,
+        ..ChannelOpen::default()
     }
 }
 

@@ -294,6 +294,19 @@ fn vouchers_of_other_channels_keys_kinds_and_times_are_refused() {
 }
 
 #[test]
+fn a_deposit_is_none_or_no_less_than_the_least() {
+    let params = ChannelParams { min_deposit: units(5), ..params() };
+    let attempt = |deposit| {
+        Channel::open(&contract(deposit), &LEDGER, Height::new(10), &params, &Schemes::default()).map(|it| it.deposit())
+    };
+    for deposit in [1, 4] {
+        assert_eq!(attempt(deposit), Err(ChannelError::Field("deposit")));
+    }
+    // Without one, claims are paid out of a vault.
+    assert_eq!((attempt(0), attempt(5), attempt(6)), (Ok(None), Ok(Some(units(5))), Ok(Some(units(6)))));
+}
+
+#[test]
 fn a_channel_is_opened_in_its_time_on_its_ledger_and_within_the_limits() {
     let schemes = Schemes::default();
     let attempt = |change: &dyn Fn(&mut ChannelOpen), height| {

@@ -1,7 +1,7 @@
 //! What payers say to a payee.
 
 use super::record::Record;
-use super::{Payee, PayeePhase};
+use super::{MAX_FAULTS, Payee, PayeePhase};
 use crate::channel::fault::Fault;
 use crate::channel::message::Message;
 use crate::channel::output::{Event, Session};
@@ -74,8 +74,12 @@ impl Payee {
             } else {
                 Err(Fault::Signature)
             };
-            if let Err(fault) = outcome {
+            let Err(fault) = outcome else { continue };
+            // The first ones say who it was; a flood need not say so again and again.
+            if self.faults.len() < self.config.batch.max(MAX_FAULTS) {
                 self.faults.push_back((session, fault));
+            } else {
+                self.dropped_faults = self.dropped_faults.saturating_add(1);
             }
         }
         // The room of the list is used again.
