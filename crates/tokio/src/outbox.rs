@@ -12,7 +12,7 @@ use unchoke_storage::TorrentStorage;
 /// Elsewhere blocks are always read.
 #[cfg(not(all(feature = "mmap", target_os = "linux")))]
 #[derive(Debug, Default)]
-pub(crate) struct Windows;
+pub(crate) struct Windows(());
 
 #[cfg(not(all(feature = "mmap", target_os = "linux")))]
 impl Windows {
