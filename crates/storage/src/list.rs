@@ -93,11 +93,10 @@ impl TorrentList {
     pub fn put(&self, torrent: &ListedTorrent) -> Result<(), ListError> {
         let name = file_name(&torrent.info_hashes);
         let bytes = torrent.to_bytes();
-        let check = || u64::try_from(bytes.len()).is_ok_and(|length| length <= entry::MAX_LEN);
-        if !check() {
-            return Err(ListError::Damaged { path: self.root.join(&name), source: EntryError::TooLong });
+        if u64::try_from(bytes.len()).is_ok_and(|length| length <= entry::MAX_LEN) {
+            return fs::replace(self.fs.as_ref(), &[], &name, &bytes).map_err(self.fault(&name));
         }
-        fs::replace(self.fs.as_ref(), &[], &name, &bytes).map_err(self.fault(&name))
+        Err(ListError::Damaged { path: self.root.join(&name), source: EntryError::TooLong })
     }
 
     /// Lists a torrent no longer.

@@ -120,7 +120,7 @@ impl Session {
 
     /// Tells of peers of a torrent.
     pub fn add_peers(&mut self, now: Instant, torrent: TorrentKey, addresses: &[SocketAddr], origin: PeerOrigin) {
-        if let Some(torrent) = self.wake(torrent).filter(|_| !addresses.is_empty()) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent).filter(|_| !addresses.is_empty()) {
             torrent.add_peers(addresses, origin);
             self.connect_more(now);
         }
@@ -152,8 +152,7 @@ impl Session {
     /// Sets how much each file of a torrent is wanted. Pieces that are begun are finished all the same, and what is here stays. [`Event::Completed`] tells, once more if need be, when all is here that is
     /// wanted.
     pub fn set_file_priorities(&mut self, now: Instant, torrent: TorrentKey, files: FilePriorities) {
-        self.active.insert(torrent);
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.set_priorities(now, &mut self.shared, files);
         }
         self.connect_more(now);
@@ -163,8 +162,7 @@ impl Session {
     /// Has everything that the store of a torrent holds hashed anew; what is wrong is fetched again. Peers are let go until then. This also
     /// ends a pause after somebody else has changed the data ([`DiskError::Changed`](unchoke_core::DiskError::Changed)).
     pub fn recheck(&mut self, now: Instant, torrent: TorrentKey) {
-        self.active.insert(torrent);
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.recheck(now, &mut self.shared);
         }
         self.after(now);
@@ -174,8 +172,7 @@ impl Session {
     /// for. Those that are under way have to end before the data is touched; the session does not care for what comes of them. Priorities
     /// and limits can be set meanwhile. Nothing happens if it rests already.
     pub fn suspend(&mut self, now: Instant, torrent: TorrentKey) {
-        self.active.insert(torrent);
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.suspend(now, &mut self.shared);
         }
         self.after(now);
@@ -184,8 +181,7 @@ impl Session {
     /// A torrent that was [suspended](Self::suspend) goes on, as it was but for its data. `content` tells what the store holds by now; it is
     /// `None` if the metadata is not known. [`Event::Checked`] tells when it knows what is here. Nothing happens if it does not rest.
     pub fn resume(&mut self, now: Instant, torrent: TorrentKey, content: Option<Content>) {
-        self.active.insert(torrent);
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.resume(now, &mut self.shared, content);
         }
         self.connect_more(now);
@@ -200,8 +196,7 @@ impl Session {
 
     /// The metadata that [`Event::Metadata`] reported has been taken in, and the store is open.
     pub fn handle_metadata(&mut self, now: Instant, torrent: TorrentKey, content: Content) {
-        self.active.insert(torrent);
-        if let Some(torrent) = self.torrents.get_mut(&torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.handle_content(now, &mut self.shared, content);
         }
         self.after(now);
@@ -234,8 +229,7 @@ impl Session {
 
     fn open(&mut self, now: Instant, key: PeerKey, address: SocketAddr, torrent: TorrentKey) {
         self.shared.connections.connected();
-        self.active.insert(torrent);
-        let Some(torrent) = self.torrents.get_mut(&torrent) else {
+        let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) else {
             self.shared.actions.push_back(Action::Close { peer: key });
             return;
         };
@@ -255,7 +249,7 @@ impl Session {
     /// A connection that [`Action::Connect`] asked for did not come about.
     pub fn handle_connect_failed(&mut self, now: Instant, torrent: TorrentKey, address: SocketAddr) {
         self.shared.connections.connected();
-        if let Some(torrent) = self.wake(torrent) {
+        if let Some(torrent) = wake(&mut self.active, &mut self.torrents, torrent) {
             torrent.list.released(now, address, false);
         }
         self.connect_more(now);
@@ -306,8 +300,7 @@ impl Session {
         let Some(WireEvent::Handshake(theirs)) = pending.connection.poll_event() else { return };
         let (address, wanted) = (pending.address, theirs.info_hash);
         let found = self.find(wanted);
-        self.active.extend(found);
-        let Some(torrent) = found.and_then(|found| self.torrents.get_mut(&found)) else {
+        let Some(torrent) = found.and_then(|found| wake(&mut self.active, &mut self.torrents, found)) else {
             self.drop_pending(key);
             return;
         };
@@ -385,8 +378,7 @@ impl Session {
     /// A disk job has ended.
     pub fn handle_disk(&mut self, now: Instant, job: JobId, outcome: DiskOutcome) {
         let Some((key, work)) = self.shared.finish(job) else { return };
-        self.active.extend(key);
-        match key.and_then(|key| self.torrents.get_mut(&key)) {
+        match key.and_then(|key| wake(&mut self.active, &mut self.torrents, key)) {
             Some(torrent) => torrent.handle_disk(now, &mut self.shared, work, outcome),
             None => {
                 if let DiskWork::Store { data, .. } | DiskWork::Write { data, .. } = work {
@@ -503,13 +495,6 @@ impl Session {
         });
     }
 
-    /// A torrent to which something may happen that needs attention later.
-    fn wake(&mut self, torrent: TorrentKey) -> Option<&mut Torrent> {
-        let found = self.torrents.get_mut(&torrent)?;
-        self.active.insert(torrent);
-        Some(found)
-    }
-
     /// Chooses anew whom to upload to.
     fn rechoke(&mut self, now: Instant) {
         self.next_rechoke = now.checked_add(RECHOKE_INTERVAL);
@@ -616,6 +601,17 @@ impl Session {
     pub fn verified(&self, torrent: TorrentKey) -> Option<&Bitfield> {
         self.torrents.get(&torrent).and_then(|torrent| torrent.verified())
     }
+}
+
+/// A torrent to which something happens that may need attention later.
+fn wake<'a>(
+    active: &mut BTreeSet<TorrentKey>,
+    torrents: &'a mut BTreeMap<TorrentKey, Box<Torrent>>,
+    key: TorrentKey,
+) -> Option<&'a mut Torrent> {
+    let torrent = torrents.get_mut(&key)?;
+    active.insert(key);
+    Some(torrent)
 }
 
 impl fmt::Debug for Session {

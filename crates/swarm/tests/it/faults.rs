@@ -238,18 +238,24 @@ fn s3_what_somebody_put_in_place_of_a_piece_is_overwritten_only_after_a_recheck(
     assert_eq!(rig.stats(seed).downloaded, 65_536, "nothing else is fetched");
 }
 
+/// A seed and a leech that has little memory, and a disk of another speed each round.
+fn hurried(number: u8, made: &Made, round: u64) -> (Rig, usize, usize) {
+    let mut rig = Rig::new(number);
+    let seed = rig.seed(made, config());
+    rig.nodes[seed].uplink = Some(3_000_000);
+    let mut small = config();
+    small.memory_budget = 150_000;
+    let leech = rig.leech(made, small);
+    rig.nodes[leech].disk_time = Duration::from_millis(round % 7 * 5);
+    rig.introduce(leech, &[seed]);
+    (rig, seed, leech)
+}
+
 #[test]
 fn a_recheck_at_any_moment_of_a_download_loses_nothing() {
     let made = make(2 << 20, 32_768);
     for round in 0..60 {
-        let mut rig = Rig::new(72);
-        let seed = rig.seed(&made, config());
-        rig.nodes[seed].uplink = Some(3_000_000);
-        let mut small = config();
-        small.memory_budget = 150_000;
-        let leech = rig.leech(&made, small);
-        rig.nodes[leech].disk_time = Duration::from_millis(round % 7 * 5);
-        rig.introduce(leech, &[seed]);
+        let (mut rig, _, leech) = hurried(72, &made, round);
         assert!(!rig.run(Duration::from_millis(30 + round * 13), |_| false));
         let before = rig.nodes[leech].store.as_ref().unwrap().committed.len();
         rig.with(leech, |session, torrent, now| session.recheck(now, torrent));
@@ -265,14 +271,7 @@ fn a_recheck_at_any_moment_of_a_download_loses_nothing() {
 fn a_torrent_rests_at_any_moment_of_a_download_and_goes_on_with_what_the_store_holds() {
     let made = make(2 << 20, 32_768);
     for round in 0..60 {
-        let mut rig = Rig::new(73);
-        let seed = rig.seed(&made, config());
-        rig.nodes[seed].uplink = Some(3_000_000);
-        let mut small = config();
-        small.memory_budget = 150_000;
-        let leech = rig.leech(&made, small);
-        rig.nodes[leech].disk_time = Duration::from_millis(round % 7 * 5);
-        rig.introduce(leech, &[seed]);
+        let (mut rig, seed, leech) = hurried(73, &made, round);
         // Memory that was not let go would be missing when it has rested often.
         let rests = if round % 10 == 9 { 12 } else { 1 };
         for _ in 0..rests {
